@@ -1,0 +1,91 @@
+// A client's side of a WebSocket conversation, RFC 6455 sections 5.4-5.6 and 7: bytes
+// in, whole messages and control frames out, pulled by the connection that owns it, on
+// its shard's thread. Judges everything a server must judge of what it receives:
+//
+//   masking, reserved bits and opcodes, lengths, control frames, fragment order    1002
+//   text that is not UTF-8, at its first impossible octet, also mid-frame          1007
+//   a message over the limit, at the header that takes it there                    1009
+//
+// Memory: an idle reader is these 64 bytes. A message lying in one frame within one
+// input is delivered where it lies, unmasked in place. Any other is gathered in one
+// buffer, which grows with the bytes that came and never by what a header promised,
+// never beyond the message limit (plus one control frame's payload), and is released
+// with the message.
+//
+// permessage-deflate has its place here: Rsv1 goes to the parser by the constructor,
+// and a message begun with a compressed frame is gathered as it is, its UTF-8 and its
+// size judged after inflation. Until it is negotiated, RSV1 is a violation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/utf8.h"
+#include "protocol/frame.h"
+#include "protocol/frame_parser.h"
+
+namespace ringcast {
+
+class WebSocketReader {
+ public:
+  struct Event {
+    enum class Kind : uint8_t { need_more, text, binary, ping, pong, close, error };
+
+    Kind kind = Kind::need_more;
+    // close: the peer's code, none if its body was empty. error: what to close with.
+    CloseCode code = CloseCode::none;
+    // The message, the control frame's body, or a close's reason (valid UTF-8). It
+    // aliases the input or the reader's buffer: good until the next call, writable.
+    MutableBytes payload{};
+    std::string_view problem{};  // error: a constant sentence, short enough for a Close reason
+  };
+
+  // Limits of 2 GiB and more are taken as one octet less than that.
+  explicit WebSocketReader(uint64_t message_bytes_max);
+  WebSocketReader(const WebSocketReader&) = delete;
+  WebSocketReader& operator=(const WebSocketReader&) = delete;
+
+  // Consumes a prefix of `input` up to the end of the next message or control frame.
+  // need_more: all of it is consumed. After a close or an error, everything more is
+  // discarded: need_more for good. Pull until need_more, if only to let go of the
+  // buffer of an assembled message.
+  Event next(MutableBytes& input);
+
+  // Bytes on the heap for an unfinished (or just delivered) message or control frame.
+  size_t held_bytes() const { return capacity_; }
+
+ private:
+  struct FreeBytes {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+
+  Event data(const FrameParser::Event& frame);
+  Event control(const FrameParser::Event& frame);
+  Event close(MutableBytes body);
+  Event fail(CloseCode code, std::string_view problem);
+
+  // Puts `bytes` at `at` in the buffer, which grows towards `ceiling` (at most doubling)
+  // as they need it. False when the system is out of memory.
+  bool store(uint32_t at, Bytes bytes, uint32_t ceiling);
+  void release();
+
+  bool message_open() const { return message_ != Opcode::continuation; }
+
+  FrameParser parser_;
+  Utf8Validator utf8_;                              // of the text message being received
+  uint32_t size_ = 0;                               // message bytes in the buffer
+  uint32_t capacity_ = 0;                           // buffer's; >= size_ + control_size_
+  std::unique_ptr<std::byte[], FreeBytes> buffer_;  // malloc'd, so that a large one grows by mremap
+  Opcode message_ = Opcode::continuation;           // text or binary while a message is unfinished
+  uint8_t control_size_ = 0;  // bytes of an unfinished control frame, behind the message's
+  bool ended_ = false;        // a Close or an error has been said
+};
+
+// One per open connection, most of them idle: a cache line.
+static_assert(sizeof(WebSocketReader) <= 64);
+
+}  // namespace ringcast
