@@ -1,0 +1,41 @@
+// HTTP/1.1 responses with a known length, encoded at once. Nothing a client sent
+// reaches a header: texts of errors are constant, and a header value that could
+// split the response is left out. Values only; any thread.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "protocol/http_request.h"
+
+namespace ringcast {
+
+struct HttpReply {
+  int status = 200;
+  std::string_view content_type;  // empty: no such header
+  std::string_view body;
+  std::span<const HttpHeader> headers;  // besides Content-Type, Content-Length and Connection
+  bool close = false;                   // says Connection: close; closing is the caller's
+  bool head_only = false;               // answers HEAD: the length is told, the body left out
+};
+
+void append_response(std::vector<std::byte>& out, const HttpReply& reply);
+
+// The interim answer to Event::Kind::expect_continue.
+void append_continue(std::vector<std::byte>& out);
+
+// "Not Found" for 404; "Unknown" for a number we never send.
+std::string_view reason_phrase(int status);
+
+// A plain-text answer whose body is the reason phrase and a line end. It closes
+// by default: after an error of framing nobody knows where the next request starts.
+HttpReply error_reply(int status, bool close = true);
+
+// Whether this line can be sent without changing the response's shape: the name
+// is a token, the value holds no control character, and the field is not one of
+// those append_response writes itself.
+bool sendable_header(const HttpHeader& header);
+
+}  // namespace ringcast
