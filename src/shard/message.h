@@ -1,0 +1,102 @@
+// A published payload: the one heap object that crosses shards. It is immutable
+// once its home shard has numbered it, and atomically counted; the last holder on
+// whatever thread frees it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+
+namespace ringcast {
+
+enum class PayloadKind : uint8_t {
+  text,    // valid UTF-8; a text frame on raw routes, JSON on cable (see hub.h)
+  binary,  // a binary frame on raw routes; cable has no way to say it
+  json,    // valid JSON, spliced byte for byte
+};
+
+class MessageRef;
+
+// Stream name and payload lie behind the object in the same allocation.
+class Message {
+ public:
+  // `stream_hash` is hash64(stream): whoever resolved the stream has it already.
+  static MessageRef create(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload);
+
+  std::string_view stream() const { return {reinterpret_cast<const char*>(this + 1), stream_bytes_}; }
+  uint64_t stream_hash() const { return stream_hash_; }
+  Bytes payload() const { return {reinterpret_cast<const std::byte*>(this + 1) + stream_bytes_, payload_bytes_}; }
+  PayloadKind kind() const { return kind_; }
+
+  // Position in the stream's total order, from 1; 0 before its home has numbered it.
+  uint64_t offset() const { return offset_; }
+
+  // Home shard only, once, while it is the only holder.
+  void number(uint64_t offset) {
+    RC_ASSERT(offset_ == 0 && references_.load(std::memory_order_relaxed) == 1);
+    offset_ = offset;
+  }
+
+ private:
+  friend class MessageRef;
+
+  Message(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload)
+      : kind_(kind),
+        stream_bytes_(static_cast<uint32_t>(stream.size())),
+        payload_bytes_(payload.size()),
+        stream_hash_(stream_hash) {
+    auto* to = reinterpret_cast<std::byte*>(this + 1);
+    if (!stream.empty()) std::memcpy(to, stream.data(), stream.size());
+    if (!payload.empty()) std::memcpy(to + stream.size(), payload.data(), payload.size());
+  }
+
+  std::atomic<uint32_t> references_{1};
+  PayloadKind kind_;
+  uint32_t stream_bytes_;
+  uint64_t payload_bytes_;
+  uint64_t stream_hash_;
+  uint64_t offset_ = 0;
+};
+
+// A counted reference. Copying takes another one; any thread.
+class MessageRef {
+ public:
+  MessageRef() = default;
+  MessageRef(const MessageRef& other) : message_(other.message_) {
+    if (message_ != nullptr) message_->references_.fetch_add(1, std::memory_order_relaxed);
+  }
+  MessageRef(MessageRef&& other) noexcept : message_(std::exchange(other.message_, nullptr)) {}
+  MessageRef& operator=(MessageRef other) noexcept {
+    std::swap(message_, other.message_);
+    return *this;
+  }
+  ~MessageRef() {
+    // acq_rel: the last holder must see every other holder's reads finished.
+    if (message_ != nullptr && message_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      message_->~Message();
+      ::operator delete(message_);
+    }
+  }
+
+  Message* operator->() const { return message_; }
+  Message& operator*() const { return *message_; }
+  explicit operator bool() const { return message_ != nullptr; }
+
+ private:
+  friend class Message;
+  explicit MessageRef(Message* adopted) : message_(adopted) {}
+  Message* message_ = nullptr;
+};
+
+inline MessageRef Message::create(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload) {
+  void* memory = ::operator new(sizeof(Message) + stream.size() + payload.size());
+  return MessageRef(new (memory) Message(stream, stream_hash, kind, payload));
+}
+
+}  // namespace ringcast
