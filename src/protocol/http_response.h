@@ -3,7 +3,9 @@
 // split the response is left out. Values only; any thread.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,10 +20,16 @@ struct HttpReply {
   std::string_view body;
   std::span<const HttpHeader> headers;  // besides Content-Type, Content-Length and Connection
   bool close = false;                   // says Connection: close; closing is the caller's
+  bool offers_upgrade = false;          // Upgrade: websocket, for 426
   bool head_only = false;               // answers HEAD: the length is told, the body left out
 };
 
+// A status outside 200..599 is sent as 500; 204 and 304 carry no body whatever `body` says.
 void append_response(std::vector<std::byte>& out, const HttpReply& reply);
+
+// "Sun, 06 Nov 1994 08:49:37 GMT". Nobody below io/ reads a clock: whoever does hands
+// append_response a Date header, which RFC 9110 6.6.1 wants in all but 101 and 5xx.
+std::string http_date(int64_t unix_s);
 
 // The interim answer to Event::Kind::expect_continue.
 void append_continue(std::vector<std::byte>& out);
