@@ -4,12 +4,13 @@
 // but counted, and the count is logged in their place. Owned by the server.
 //
 // Values may come from a peer, so nothing in them can end a line, start a field,
-// move a terminal's cursor or reverse its writing direction.
+// move a terminal's cursor or reverse its writing direction. The sink is called
+// on the logger's thread only, one line at a time; it may block, and it may throw
+// (that line is then counted lost).
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <concepts>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -19,40 +20,14 @@
 #include <mutex>
 #include <string_view>
 #include <thread>
-#include <variant>
 #include <vector>
 
 #include "base/time.h"
+#include "ringcast/log.h"  // LogLevel, LogFormat, LogField, LogSink: plain values
 
 namespace ringcast {
 
-enum class LogLevel : uint8_t { debug, info, warn, error };
-enum class LogFormat : uint8_t { logfmt, json };
-
 std::string_view log_level_name(LogLevel level);
-
-// The key is ours (a literal); the value may be anybody's. Views are read
-// before log() returns.
-struct LogField {
-  using Value = std::variant<std::string_view, int64_t, uint64_t, double, bool>;
-
-  LogField(std::string_view field_key, std::string_view text) : key(field_key), value(text) {}
-  LogField(std::string_view field_key, const char* text) : key(field_key), value(std::string_view(text)) {}
-  LogField(std::string_view field_key, bool truth) : key(field_key), value(truth) {}
-  LogField(std::string_view field_key, std::floating_point auto number)
-      : key(field_key), value(static_cast<double>(number)) {}
-  LogField(std::string_view field_key, std::signed_integral auto number)
-      : key(field_key), value(static_cast<int64_t>(number)) {}
-  LogField(std::string_view field_key, std::unsigned_integral auto number)
-      : key(field_key), value(static_cast<uint64_t>(number)) {}
-
-  std::string_view key;
-  Value value;
-};
-
-// Takes one line, without its newline. Called on the logger's thread only, one
-// call at a time; it may block and it may throw (the line is then counted lost).
-using LogSink = std::function<void(std::string_view line)>;
 
 // Writes the line and a newline to descriptor 2 in one system call.
 void log_to_stderr(std::string_view line);
