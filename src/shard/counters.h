@@ -33,15 +33,15 @@ enum class EndReason : uint8_t {
   too_big,            // 1009
   policy,             // 1008: budgets and limits
   unauthorized,
-  too_slow,           // lapped on a stream, or outbox over its limit: 1013
-  write_stall,        // nothing could be written before the stall deadline: reset
+  too_slow,     // lapped on a stream, or outbox over its limit: 1013
+  write_stall,  // nothing could be written before the stall deadline: reset
   handshake_timeout,
-  idle_timeout,       // keep-alive HTTP
+  idle_timeout,  // keep-alive HTTP
   pong_timeout,
-  close_timeout,      // the peer never answered our Close frame
-  drain,              // server restart
+  close_timeout,  // the peer never answered our Close frame
+  drain,          // server restart
   io_error,
-  internal_error,     // an embedder's exception: 1011
+  internal_error,  // an embedder's exception: 1011
   kCount,
 };
 
@@ -50,13 +50,13 @@ const char* to_string(EndReason reason);
 
 // Why a broadcast or a message did not reach somebody who might have expected it.
 enum class DropReason : uint8_t {
-  mailbox_full,        // publish refused: BroadcastStatus::full
-  too_large,           // publish refused: BroadcastStatus::too_large
-  invalid,             // publish refused: BroadcastStatus::invalid
-  binary_on_cable,     // Action Cable carries JSON only
-  lapped,              // frames a lapped cursor did not get
-  connection_ended,    // frames in the outbox of a connection that ended
-  command_ignored,     // a client command that meant nothing
+  mailbox_full,      // publish refused: BroadcastStatus::full
+  too_large,         // publish refused: BroadcastStatus::too_large
+  invalid,           // publish refused: BroadcastStatus::invalid
+  binary_on_cable,   // Action Cable carries JSON only
+  lapped,            // frames a lapped cursor did not get
+  connection_ended,  // frames in the outbox of a connection that ended
+  command_ignored,   // a client command that meant nothing
   kCount,
 };
 
@@ -67,13 +67,13 @@ struct Counters {
   // Connections
   Counter accepted;
   Counter accept_errors;
-  Counter accept_pauses;    // accepting paused for want of descriptors
-  Counter handed_over;      // accepted here, served by another shard
-  Counter connections;      // gauge
-  Counter websockets;       // gauge: upgraded, raw
-  Counter sessions;         // gauge: upgraded, Action Cable
+  Counter accept_pauses;  // accepting paused for want of descriptors
+  Counter handed_over;    // accepted here, served by another shard
+  Counter connections;    // gauge
+  Counter websockets;     // gauge: upgraded, raw
+  Counter sessions;       // gauge: upgraded, Action Cable
   Counter upgrades;
-  Counter refused;          // handshakes and requests answered with 4xx or 5xx
+  Counter refused;  // handshakes and requests answered with 4xx or 5xx
   Counter http_requests;
   std::array<Counter, kEndReasons> ended;
 
@@ -83,7 +83,7 @@ struct Counters {
   Counter messages_received;  // whole WebSocket messages
   Counter sends;              // send submissions
   Counter short_sends;
-  Counter stalls;             // times a connection began to wait for writability
+  Counter stalls;  // times a connection began to wait for writability
 
   // Publish and subscribe
   Counter publishes;      // taken by their home shard

@@ -12,34 +12,34 @@ namespace ringcast {
 
 struct Limits {
   // HTTP requests
-  size_t request_head_bytes = 16 * 1024;     // 431
-  size_t request_headers = 100;              // 431
-  size_t request_body_bytes = 1024 * 1024;   // 413
-  Duration handshake_timeout = seconds(10);  // from accept to the end of the first request: ended
+  size_t request_head_bytes = 16 * 1024;      // 431
+  size_t request_headers = 100;               // 431
+  size_t request_body_bytes = 1024 * 1024;    // 413
+  Duration handshake_timeout = seconds(10);   // from accept to the end of the first request: ended
   Duration keep_alive_timeout = seconds(60);  // between requests: ended
 
   // WebSocket
-  uint64_t message_bytes = 1024 * 1024;       // 1009
-  Duration close_timeout = seconds(5);        // for the peer's Close and FIN after ours: ended
-  Duration raw_ping_interval = seconds(25);   // when idle; 0: none
-  Duration pong_timeout = seconds(30);        // nothing at all received since a ping: ended; 0: none
+  uint64_t message_bytes = 1024 * 1024;      // 1009
+  Duration close_timeout = seconds(5);       // for the peer's Close and FIN after ours: ended
+  Duration raw_ping_interval = seconds(25);  // when idle; 0: none
+  Duration pong_timeout = seconds(30);       // nothing at all received since a ping: ended; 0: none
 
   // Action Cable
   Duration ping_interval = seconds(3);
   size_t subscriptions_per_connection = 1000;  // streams and channels each: reject
   size_t identifier_bytes = 4 * 1024;          // reject
-  size_t pending_commands = 256;  // queued behind an unconfirmed subscription: reading pauses
-  uint32_t error_budget = 100;    // meaningless commands per connection: 1008; 0: no budget
-  uint32_t commands_per_second = 0;  // per connection: 1008; 0: off
+  size_t pending_commands = 256;               // queued behind an unconfirmed subscription: reading pauses
+  uint32_t error_budget = 100;                 // meaningless commands per connection: 1008; 0: no budget
+  uint32_t commands_per_second = 0;            // per connection: 1008; 0: off
 
   // Streams
-  size_t stream_name_bytes = 1024;          // BroadcastStatus::too_large; subscribing: reject
+  size_t stream_name_bytes = 1024;           // BroadcastStatus::too_large; subscribing: reject
   size_t frame_log_bytes = 4 * 1024 * 1024;  // at least 4 × the largest message
   Duration lap_grace = milliseconds(250);
-  size_t outbox_bytes = 1024 * 1024;     // high water; one message may exceed it
-  Duration write_stall = seconds(30);    // no progress at all while bytes wait: reset
-  size_t mailbox_items = 1024;           // per lane and shard pair, a power of two
-  size_t broadcast_inbox_items = 8192;   // publishes from other threads, per home shard
+  size_t outbox_bytes = 1024 * 1024;    // high water; one message may exceed it
+  Duration write_stall = seconds(30);   // no progress at all while bytes wait: reset
+  size_t mailbox_items = 1024;          // per lane and shard pair, a power of two
+  size_t broadcast_inbox_items = 8192;  // publishes from other threads, per home shard
 
   // Admission
   size_t connections = 0;              // whole server: 503 + Retry-After; 0: off

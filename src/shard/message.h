@@ -31,7 +31,9 @@ class Message {
 
   std::string_view stream() const { return {reinterpret_cast<const char*>(this + 1), stream_bytes_}; }
   uint64_t stream_hash() const { return stream_hash_; }
-  Bytes payload() const { return {reinterpret_cast<const std::byte*>(this + 1) + stream_bytes_, payload_bytes_}; }
+  Bytes payload() const {
+    return {reinterpret_cast<const std::byte*>(this + 1) + stream_bytes_, payload_bytes_};
+  }
   PayloadKind kind() const { return kind_; }
 
   // Position in the stream's total order, from 1; 0 before its home has numbered it.
@@ -94,7 +96,8 @@ class MessageRef {
   Message* message_ = nullptr;
 };
 
-inline MessageRef Message::create(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload) {
+inline MessageRef Message::create(std::string_view stream, uint64_t stream_hash, PayloadKind kind,
+                                  Bytes payload) {
   void* memory = ::operator new(sizeof(Message) + stream.size() + payload.size());
   return MessageRef(new (memory) Message(stream, stream_hash, kind, payload));
 }

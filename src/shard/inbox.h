@@ -1,0 +1,71 @@
+// Where other threads leave work for a shard: messages to publish (bounded) and
+// tasks (drain, stop, reload). Off the hot path, so a mutex is good enough; any
+// thread may write, the shard alone takes.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "shard/mailbox.h"
+#include "shard/message.h"
+
+namespace ringcast {
+
+class Shard;
+
+class Inbox {
+ public:
+  using Task = std::function<void(Shard&)>;
+
+  explicit Inbox(size_t messages_max) : messages_max_(messages_max) {}
+
+  // Any thread. False if the inbox is full, or closed.
+  bool publish(MessageRef message) {
+    std::lock_guard lock(mutex_);
+    if (closed_ || messages_.size() >= messages_max_) return false;
+    messages_.push_back(std::move(message));
+    waiting_.store(true, std::memory_order_release);  // pairs with waiting()
+    return true;
+  }
+
+  void post(Task task) {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    waiting_.store(true, std::memory_order_release);  // pairs with waiting()
+  }
+
+  // No publish is taken any more: its shard has ended.
+  void close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+  }
+
+  // The shard. Everything that waits, appended to the two vectors.
+  bool waiting() const { return waiting_.load(std::memory_order_acquire); }
+  void take(std::vector<MessageRef>& messages, std::vector<Task>& tasks) {
+    std::lock_guard lock(mutex_);
+    for (MessageRef& message : messages_) messages.push_back(std::move(message));
+    for (Task& task : tasks_) tasks.push_back(std::move(task));
+    messages_.clear();
+    tasks_.clear();
+    waiting_.store(false, std::memory_order_relaxed);
+  }
+
+ private:
+  const size_t messages_max_;
+  mutable std::mutex mutex_;
+  std::vector<MessageRef> messages_;
+  std::vector<Task> tasks_;
+  bool closed_ = false;
+  std::atomic<bool> waiting_{false};
+};
+
+}  // namespace ringcast

@@ -1,0 +1,67 @@
+// The conversation on a raw WebSocket route, between its connection and the
+// embedder's handler. Owned by the connection; shard thread only; dies with the
+// connection, after close() was called on the handler.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ringcast/broadcast.h"
+#include "shard/handlers.h"
+#include "shard/message.h"
+#include "shard/routes.h"
+
+namespace ringcast {
+
+class Connection;
+
+class RawSocket {
+ public:
+  RawSocket(Connection& connection, const Route& route, std::vector<PathParameter> parameters,
+            std::string query);
+  RawSocket(const RawSocket&) = delete;
+  RawSocket& operator=(const RawSocket&) = delete;
+
+  // --- For the handler ---------------------------------------------------------
+
+  // Queues a message to this peer alone, behind what was broadcast to it before.
+  // False if the socket is closing. Text must be valid UTF-8.
+  bool send(Opcode opcode, Bytes payload);
+
+  // Begins the closing handshake. No effect on a socket that is closing.
+  void close(CloseCode code, std::string_view reason);
+
+  // Idempotent per stream. False: a limit (streams per connection, name length).
+  bool stream_from(std::string_view stream);
+  void stop_stream_from(std::string_view stream);
+
+  BroadcastStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
+
+  std::string_view parameter(std::string_view name) const;        // of the path; empty if absent
+  std::optional<std::string> query(std::string_view name) const;  // of the query string, decoded
+  uint64_t number() const;                                        // "Client N"
+  const IpAddress& peer() const;
+  Shard& shard() const;
+
+  std::unique_ptr<Attachment> attachment;
+
+  // --- For the connection ------------------------------------------------------
+
+  void open(const Exchange& exchange);
+  void message(Opcode opcode, MutableBytes payload);
+  void protocol_error(std::string_view problem);
+  void ended(CloseCode code, std::string_view reason);
+  const Route& route() const { return route_; }
+
+ private:
+  Connection& connection_;
+  const Route& route_;
+  std::vector<PathParameter> parameters_;
+  std::string query_;
+  bool opened_ = false;
+};
+
+}  // namespace ringcast

@@ -1,0 +1,194 @@
+// A shard: one core's reactor and everything it owns. One thread calls turn() or
+// run(); it shares nothing with other shards but the mailboxes and the routes.
+//
+// A turn, in order:
+//   1. one trip into the backend: submit what is queued, sleep at most until the
+//      next deadline, learn what finished and what time it is
+//   2. settle the sends that fell short, before anything may free their bytes
+//   3. completions: handlers change state and append submissions; none blocks
+//   4. mailboxes and inbox, bounded, so that a flood from one shard cannot starve
+//      this shard's sockets
+//   5. timers
+//   6. flush: one send per connection, however much this turn gave it; a bounded
+//      slice of the subscribers' walk, so that later ones meet newer messages
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/origin.h"
+#include "base/log.h"
+#include "base/slab.h"
+#include "base/time.h"
+#include "base/timer_wheel.h"
+#include "io/backend.h"
+#include "ringcast/broadcast.h"
+#include "shard/connection.h"
+#include "shard/counters.h"
+#include "shard/hub.h"
+#include "shard/inbox.h"
+#include "shard/limits.h"
+#include "shard/mailbox.h"
+#include "shard/routes.h"
+#include "shard/send_batch.h"
+
+namespace ringcast {
+
+// What browsers may come from. Replaced whole, by a task on each shard.
+struct OriginPolicy {
+  std::vector<std::string> allowed;
+  bool required = false;  // refuse requests without an Origin
+};
+
+// What all shards of a server have in common; outlives them.
+struct ServerContext {
+  ServerContext(ShardIndex shards, const Limits& limits, const Routes& routes, Logger& logger)
+      : limits(limits), routes(routes), logger(logger), mailboxes(shards, limits.mailbox_items) {}
+
+  const Limits limits;
+  const Routes& routes;
+  Logger& logger;
+  Mailboxes mailboxes;
+  // Each shard's own, for what looks across shards: balance, admission, metrics.
+  std::vector<class Shard*> shards;
+  std::atomic<uint64_t> connection_numbers{0};  // taken in blocks, see Shard::next_connection_number
+};
+
+class Shard {
+ public:
+  // `listeners` are taken over. The backend is taken over; its turn() will be
+  // called by whoever calls ours. `seed` feeds everything random here.
+  Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> backend,
+        std::vector<int> listeners, const OriginPolicy& origins, uint64_t seed, Duration spin = {});
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard();
+
+  // --- Running (the shard's thread) ---------------------------------------------
+
+  void turn();
+
+  // Turns until stop(), or until a drain has ended the last connection.
+  void run();
+
+  // --- From any thread -----------------------------------------------------------
+
+  // Publishes to this shard, which must be the stream's home. False: full, or over.
+  bool publish_from_outside(MessageRef message);
+
+  void post(Inbox::Task task);
+
+  const Counters& counters() const { return counters_; }
+  ShardIndex index() const { return index_; }
+  const char* backend_name() const { return backend_->name(); }
+  ShardIndex home_of(uint64_t stream_hash) const {
+    return static_cast<ShardIndex>(stream_hash % context_.mailboxes.shards());
+  }
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
+  // The shard whose turn the calling thread is in, or null.
+  static Shard* current();
+
+  // --- Tasks (through post) --------------------------------------------------------
+
+  // Stops accepting, tells every connection to go (paced over half of `within`),
+  // resets what is left when it is over, and ends.
+  void drain(Duration within);
+  void stop();  // resets every connection and ends
+  void set_origins(const OriginPolicy& origins) { origins_ = origins; }
+
+  // --- For the shard's parts -------------------------------------------------------
+
+  Instant now() const { return time_.now; }
+  int64_t unix_ms() const { return time_.unix_ms; }
+  const Limits& limits() const { return context_.limits; }
+  const Routes& routes() const { return context_.routes; }
+  const OriginPolicy& origins() const { return origins_; }
+  ServerContext& context() { return context_; }
+  Logger& logger() { return context_.logger; }
+  Counters& counters() { return counters_; }
+  Hub& hub() { return hub_; }
+  TimerWheel& timers() { return timers_; }
+  SendBatch& sends() { return sends_; }
+  uint64_t random() { return prng_.next(); }
+  bool draining() const { return draining_; }
+
+  void submit(const Submission& submission) { submissions_.push_back(submission); }
+  Connection* find(SlotId id) { return connections_.find(id); }
+
+  // The connection has something to send; it is flushed at the end of the turn.
+  void mark_dirty(Connection& connection);
+
+  // The connection waits until publishing is possible again (Hub::can_publish).
+  void wait_for_room(SlotId connection) { waiting_for_room_.push_back(connection); }
+
+  // The last completion has come: the slot is free.
+  void release(Connection& connection);
+
+  uint64_t next_connection_number();
+
+  // Publishes for a connection or a handler of this shard.
+  BroadcastStatus publish(std::string_view stream, PayloadKind kind, Bytes payload);
+
+  // Admission: 0, or the status to refuse a new connection's request with.
+  int admission_status(const IpAddress& peer);
+
+ private:
+  void dispatch(const Completion& completion);
+  void accepted(const Completion& completion);
+  void adopt(int descriptor);
+  void arm_accept();
+  bool drain_mail();
+  void drain_inbox();
+  void flush();
+  void drain_step();
+  Instant sleep_until();
+  void end_if_over();
+
+  ServerContext& context_;
+  const ShardIndex index_;
+  const Duration spin_;
+  std::unique_ptr<Backend> backend_;
+  TurnTime time_;
+  Counters counters_;
+  Prng prng_;
+  TimerWheel timers_;
+  SendBatch sends_;
+  OriginPolicy origins_;
+
+  Slab<Connection> connections_;
+  Hub hub_;
+  Inbox inbox_;
+
+  std::vector<Submission> submissions_;
+  Completions completions_;
+  std::vector<SlotId> dirty_;
+  std::vector<SlotId> waiting_for_room_;
+  std::vector<MessageRef> inbox_messages_;
+  size_t inbox_taken_ = 0;
+  std::vector<Inbox::Task> tasks_;
+
+  std::vector<int> listeners_;
+  Timer accept_timer_;  // accepting again after EMFILE
+  Timer drain_timer_;   // the next step of the drain
+  Instant drain_end_{};
+  uint32_t drain_slot_ = 0;
+  size_t drain_per_step_ = 0;
+  size_t accepts_armed_ = 0;
+  size_t closing_listeners_ = 0;
+  uint64_t numbers_next_ = 0, numbers_end_ = 0;
+  uint64_t connect_tokens_millis_ = 0;
+  Instant connect_refill_{};
+  bool accepting_ = true;
+  bool draining_ = false;
+  bool stopping_ = false;
+  std::atomic<bool> ended_{false};
+};
+
+}  // namespace ringcast
