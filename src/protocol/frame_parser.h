@@ -35,11 +35,13 @@ class FrameParser {
     bool fin = false;
     bool compressed = false;   // RSV1, with Rsv1::marks_compressed
     bool frame_begin = false;  // the frame's first event; comes with the header, even without payload
-    bool frame_end = false;    // the frame's last; both are set on a frame lying in one input
     CloseCode error = CloseCode::none;  // error: what to close with
-    uint32_t payload_bytes = 0;         // of the whole frame, as its header declares
-    MutableBytes payload{};             // the next part of it, unmasked in place: aliases the input
+    uint32_t rest_bytes = 0;            // of the frame's payload, still to come behind this part
+    MutableBytes payload{};             // a part of it, unmasked in place: aliases the input
     std::string_view problem{};         // error: a constant sentence, short enough for a Close reason
+
+    // The frame's last event; its first, too, if the frame lies in one input.
+    bool frame_end() const { return rest_bytes == 0; }
   };
 
   explicit FrameParser(uint64_t frame_bytes_max, Rsv1 rsv1 = Rsv1::refused);
@@ -55,18 +57,12 @@ class FrameParser {
  private:
   enum class State : uint8_t { header, payload, failed };
 
-  // What is wrong with a header of which some octets are known.
-  struct Verdict {
-    CloseCode error = CloseCode::none;
-    std::string_view problem{};
-    bool ok() const { return error == CloseCode::none; }
-  };
+  struct Violation;  // a close code and a sentence, constant
 
-  bool gather_header(MutableBytes& input, Verdict& verdict);
-  Verdict check_start(const std::byte* header) const;
-  Verdict check_length(const std::byte* header) const;
+  bool take_header(MutableBytes& input, const Violation*& violation);
+  const Violation* check_start(const std::byte* header) const;
+  const Violation* check_length(const std::byte* header) const;
   void begin_payload(const std::byte* header);
-  Event fail(const Verdict& verdict, MutableBytes& input);
 
   uint32_t frame_bytes_max_;
   uint32_t payload_bytes_ = 0;

@@ -70,7 +70,7 @@ class WebSocketReader {
 
   // Puts `bytes` at `at` in the buffer, which grows towards `ceiling` (at most doubling)
   // as they need it. False when the system is out of memory.
-  bool store(uint32_t at, Bytes bytes, uint32_t ceiling);
+  bool store(uint32_t at, Bytes bytes, uint64_t ceiling);
   void release();
 
   bool message_open() const { return message_ != Opcode::continuation; }
