@@ -1,0 +1,106 @@
+// Sockets outside the turn: addresses as values, listeners, and the options a shard
+// sets on what it accepts. Every call is one or two quick system calls that never
+// wait; any thread.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace ringcast {
+
+// Owns a descriptor. Handing it to a Backend's close means release() first.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    reset(other.release());
+    return *this;
+  }
+  ~Descriptor() { reset(); }
+
+  int fd() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+// An IPv4 or IPv6 address. IPv4 is kept as IPv6 keeps it (::ffff:a.b.c.d), so one
+// client has one value whichever kind of listener it came through.
+struct IpAddress {
+  std::array<uint8_t, 16> bytes{};
+
+  friend bool operator==(const IpAddress&, const IpAddress&) = default;
+
+  static IpAddress v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
+  // Dotted IPv4 or IPv6 without brackets.
+  static std::optional<IpAddress> parse(std::string_view text);
+
+  bool is_v4() const;
+  bool is_loopback() const;  // 127.0.0.0/8, ::1
+  bool is_any() const;       // 0.0.0.0, ::
+  std::string to_string() const;
+};
+
+// A 64-bit mix of the address for hash tables of addresses the server itself counts.
+struct IpAddressHash {
+  size_t operator()(const IpAddress& address) const noexcept;
+};
+
+struct SocketAddress {
+  IpAddress ip;
+  uint16_t port = 0;
+
+  friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
+
+  // "127.0.0.1:8080", "[::1]:8080". Names are not resolved. On failure `*error` is
+  // one sentence.
+  static std::optional<SocketAddress> parse(std::string_view text, std::string* error);
+  static std::optional<SocketAddress> from(const sockaddr* address, socklen_t bytes);
+
+  // Returns the length used.
+  socklen_t to_sockaddr(sockaddr_storage& storage) const;
+  std::string to_string() const;
+};
+
+enum class Listener : uint8_t {
+  // The first on its port. Bound without SO_REUSEPORT, so that a port somebody
+  // listens on already is an error even if that was a server of ours; the option
+  // is set once the port is taken, so that others may join.
+  first,
+  // One more shard on the port of a `first` of this process.
+  joining,
+};
+
+// A non-blocking TCP listener with TCP_NODELAY, which what it accepts inherits. An
+// IPv6 listener takes IPv6 only. Port 0 lets the kernel choose: see local_address().
+// On failure the descriptor is empty and `*error` one sentence.
+Descriptor listen_on(const SocketAddress& address, Listener kind, std::string* error, int backlog = 4096);
+
+// A non-blocking TCP socket with TCP_NODELAY, for Operation::connect.
+Descriptor make_tcp_socket(bool v4, std::string* error);
+
+std::optional<SocketAddress> local_address(int fd);
+
+// The address at the other end; `::` when the peer is gone already or is no IP peer.
+IpAddress peer_address(int fd);
+
+// TCP_NOTSENT_LOWAT: the socket stops counting as writable once `bytes` wait unsent,
+// so what is stale stays here, where it can still be dropped. It bounds what poll
+// says, not what one send may take: SO_SNDBUF does that.
+bool set_unsent_low_water(int fd, uint32_t bytes);
+
+// SO_SNDBUF. The kernel doubles it for its bookkeeping, and stops growing it by itself.
+bool set_send_buffer(int fd, uint32_t bytes);
+
+}  // namespace ringcast
