@@ -126,10 +126,10 @@ class Json {
 
   // A number whose value is an integer that fits: "7", "-0", "7.0" and "7e2"
   // do, "7.5", "1e400" and strings do not.
-  std::optional<int64_t> as_int64() const noexcept;
+  std::optional<int64_t> as_int64() const;
 
   // A number, rounded to the nearest double; nullopt where that is infinite.
-  std::optional<double> as_double() const noexcept;
+  std::optional<double> as_double() const;
 
   // --- Arrays and objects -------------------------------------------------
   // Members are searched one by one: meant for the handful of keys that
