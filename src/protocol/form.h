@@ -45,9 +45,10 @@ std::optional<FormFields> parse_urlencoded(std::string_view text, const FormLimi
 std::optional<FormFields> parse_multipart(std::string_view body, std::string_view boundary,
                                           const FormLimits& limits = {});
 
-// A Content-Type cut in two: the type without case and parameters, and one parameter.
+// A field like Content-Type in two: whether it names `type` (no case), parameters aside.
 bool is_media_type(std::string_view content_type, std::string_view type);
-// The value of `name` in the parameters, unquoted. Nothing when absent or malformed.
+// The value of its parameter `name`, unquoted. Nothing when absent, or when the
+// parameters are malformed or give it twice.
 std::optional<std::string> media_type_parameter(std::string_view content_type, std::string_view name);
 
 }  // namespace ringcast

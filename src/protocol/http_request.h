@@ -96,9 +96,9 @@ class HttpRequestParser {
       error,            // answer `status` and close; every further call says the same
     };
     Kind kind = Kind::need_more;
-    Bytes body;
-    int status = 0;           // of an error: 400 413 414 417 431 501 505
-    std::string_view reason;  // of an error: constant text for our log, holds no client bytes
+    Bytes body = {};
+    int status = 0;                // of an error: 400 413 414 417 431 501 505
+    std::string_view reason = {};  // of an error: constant text for our log, holds no client bytes
   };
 
   // Consumes a prefix of `input` and reports the first thing it held. After `head`
@@ -130,7 +130,7 @@ class HttpRequestParser {
   enum class State : uint8_t {
     request_line,
     header_line,
-    head_done,   // head reported; how the body is framed is decided at the next call
+    head_done,   // head is reported; the body's framing is acted on at the next call
     fixed_body,  // remaining_ bytes to go
     chunk_size_line,
     chunk_data,  // remaining_ bytes to go
@@ -141,23 +141,24 @@ class HttpRequestParser {
     complete,
     failed,
   };
-  // Where a header's name and value lie in the text while it may still move.
+  // Where a header lies in the text while that may still move.
   struct Field {
     uint32_t name_at, name_bytes, value_at, value_bytes;
   };
-  enum class Line { partial, whole, too_long };
+  // A step of the state machine: the event it ended with, or nothing to go on.
+  using Step = std::optional<Event>;
 
-  Line take_line(MutableBytes& input, std::vector<char>& to, size_t line_at, size_t line_bytes_max);
+  Step on_request_line(MutableBytes& input);
+  Step on_header_line(MutableBytes& input);
+  Step on_chunk_size_line(MutableBytes& input);
+  Step on_chunk_end(MutableBytes& input);
+  Step on_trailer_line(MutableBytes& input);
+  Step on_body_bytes(MutableBytes& input, State after);
+  Step begin_body();
+  Step finish_head();
+  Step check_framing();
+  Step check_expectation();
   Event fail(int status, std::string_view reason);
-  Event on_request_line(MutableBytes& input);
-  Event on_header_line(MutableBytes& input);
-  Event on_chunk_size_line(MutableBytes& input);
-  Event on_trailer_line(MutableBytes& input);
-  Event on_body_bytes(MutableBytes& input, State after);
-  Event begin_body();
-  Event finish_head();
-  Event check_framing();
-  Event check_target();
 
   HttpLimits limits_;
   HttpRequest request_;

@@ -16,12 +16,12 @@ namespace ringcast {
 
 struct HttpReply {
   int status = 200;
-  std::string_view content_type;  // empty: no such header
-  std::string_view body;
-  std::span<const HttpHeader> headers;  // besides Content-Type, Content-Length and Connection
-  bool close = false;                   // says Connection: close; closing is the caller's
-  bool offers_upgrade = false;          // Upgrade: websocket, for 426
-  bool head_only = false;               // answers HEAD: the length is told, the body left out
+  std::string_view content_type = {};  // empty: no such header
+  std::string_view body = {};
+  std::span<const HttpHeader> headers = {};  // besides Content-Type, Content-Length and Connection
+  bool close = false;                        // says Connection: close; closing is the caller's
+  bool offers_upgrade = false;               // Upgrade: websocket, for 426
+  bool head_only = false;                    // answers HEAD: the length is told, the body left out
 };
 
 // A status outside 200..599 is sent as 500; 204 and 304 carry no body whatever `body` says.

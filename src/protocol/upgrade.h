@@ -19,9 +19,9 @@ struct Upgrade {
     refused,      // append_refusal(), then close
   };
   Kind kind = Kind::not_upgrade;
-  int status = 0;           // of a refusal: 400 405 426
-  std::string_view reason;  // of a refusal: constant text, for the log
-  std::string_view key;     // the client's Sec-WebSocket-Key, in the request's bytes
+  int status = 0;                // of a refusal: 400 405 426
+  std::string_view reason = {};  // of a refusal: constant text, for the log
+  std::string_view key = {};     // the client's Sec-WebSocket-Key, in the request's bytes
 };
 
 // In this order: tokens of Upgrade and Connection (else not_upgrade), method (405),
