@@ -1,48 +1,57 @@
-# Ringcast. `make run` builds and starts the server; `make help` lists the rest.
-# One screen per purpose: what to build, how, the library and programs, the
-# tests, quality, installation, the machine's packages.
+# Ringcast. `make run` builds and starts the server; `make help` names the rest.
+# One screen, one purpose: what is built · how · the library and the programs ·
+# tests · quality · installation · the machine's packages.
 
 VERSION := 0.1.0
 # Until 1.0 every minor version may change the binary interface.
 SOVERSION := 0.1
 
-MODE  ?= release
-BUILD ?= build
+MODE   ?= release
+BUILD  ?= build
 PREFIX ?= /usr/local
 
-# Without -j from the caller, use every core. A make started by another make
-# shares its parent's job slots instead.
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+# Every core, unless the caller says -j; a make started by a make shares its parent's job slots.
 ifeq ($(MAKELEVEL),0)
   ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
     MAKEFLAGS += -j$(shell nproc)
   endif
 endif
-MAKEFLAGS += --no-builtin-rules
-.DELETE_ON_ERROR:
-.DEFAULT_GOAL := all
 
-# ── What to build ────────────────────────────────────────────────────────────
-# Every source is found by its place: the library is src/ without main.cc and
-# app/, the server is those two on top of the library.
-lib_sources  := $(filter-out src/main.cc,$(wildcard src/*.cc)) $(filter-out src/app/%,$(wildcard src/*/*.cc))
-app_sources  := $(wildcard src/app/*.cc)
-main_source  := $(wildcard src/main.cc)
-load_sources := $(wildcard tools/load/*.cc)
-page_files   := $(sort $(wildcard src/app/pages/*.* src/app/pages/*/*.*))
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo '  MODE=release|debug|asan|tsan  CXX=clang++  BUILD=build  PREFIX=/usr/local  DESTDIR=  V=1'
 
-# Unit tests mirror src/: tests/<layer>/*_test.cc become one program per layer,
-# with the layer's other .cc files as its helpers; tests/*_test.cc belong to the
-# layer `server`. What several layers share lies in tests/support and tests/sim.
-shared_test_sources := $(wildcard tests/support/*.cc tests/sim/*.cc)
-shared_test_sources := $(filter-out %_test.cc,$(shared_test_sources))
-test_layers := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/*_test.cc))) $(if $(wildcard tests/*_test.cc),server))
-unit_layers := $(filter-out blackbox,$(test_layers))
-sources_of = $(filter-out $(shared_test_sources),$(wildcard tests/$(1)/*.cc)) $(if $(filter server,$(1)),$(wildcard tests/*.cc))
-fuzz_sources  := $(wildcard tests/fuzz/*_fuzz.cc)
+# ── What is built ────────────────────────────────────────────────────────────
+# A source's place says what it belongs to: the server is src/main.cc and
+# src/app, the library is everything else below src.
+main_source   := $(wildcard src/main.cc)
+app_sources   := $(wildcard src/app/*.cc)
+lib_sources   := $(filter-out $(main_source) $(app_sources),$(wildcard src/*.cc src/*/*.cc))
+load_sources  := $(wildcard tools/load/*.cc)
 bench_sources := $(wildcard bench/*.cc)
+fuzz_sources  := $(wildcard tests/fuzz/*_fuzz.cc)
+page_files    := $(sort $(wildcard src/app/pages/*.* src/app/pages/*/*.*))
+
+# Tests mirror src: tests/<layer> becomes one program per layer, its files that
+# are not *_test.cc help it. tests/*_test.cc are the layer `server`. What several
+# layers need lies in tests/support and tests/sim.
+support_sources := $(filter-out %_test.cc,$(wildcard tests/support/*.cc tests/sim/*.cc))
+test_sources    := $(filter-out $(support_sources) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
+ifeq ($(MODE),tsan)
+  # Only code that runs on several threads can race; the rest would just be slow.
+  threaded     := $(if $(test_sources),$(shell grep -lE 'std::j?thread|std::async|pthread_create|Server ' $(test_sources)))
+  test_sources := $(filter-out %_test.cc,$(test_sources)) $(filter %_test.cc,$(threaded))
+endif
+layer_of    = $(if $(filter tests,$(patsubst %/,%,$(dir $(1)))),server,$(notdir $(patsubst %/,%,$(dir $(1)))))
+test_layers := $(sort $(foreach source,$(filter %_test.cc,$(test_sources)),$(call layer_of,$(source))))
+unit_layers := $(filter-out blackbox,$(test_layers))
+tests_of     = $(foreach source,$(test_sources),$(if $(filter $(1),$(call layer_of,$(source))),$(source)))
 
 # ── How ──────────────────────────────────────────────────────────────────────
-# MODE=asan prefers clang++, because the fuzz targets link the same objects.
+# MODE=asan prefers clang++, since the fuzz targets link the same objects.
 ifeq ($(origin CXX),default)
   CXX := $(if $(and $(filter asan,$(MODE)),$(shell command -v clang++)),clang++,g++)
 endif
@@ -52,89 +61,191 @@ flags_release := -O2 -g
 flags_debug   := -O0 -g -D_GLIBCXX_ASSERTIONS
 flags_asan    := -O1 -g1 -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 flags_tsan    := -O1 -g1 -fsanitize=thread
-# GCC warns that ThreadSanitizer does not model fences; each fence of ours says what it pairs with.
-flags_tsan    += $(if $(is_clang),,-Wno-tsan)
-ifndef flags_$(MODE)
-  $(error MODE is release, debug, asan or tsan, not '$(MODE)')
+ifdef is_clang
+  flags_asan += -fsanitize=fuzzer-no-link # edge counters: cheap, and libFuzzer needs them
+else
+  flags_tsan += -Wno-tsan # GCC warns at every fence that it does not model them
 endif
-# Edge counters cost little and let MODE=asan objects serve libFuzzer as well.
-coverage := $(if $(and $(is_clang),$(filter asan,$(MODE))),-fsanitize=fuzzer-no-link)
+$(if $(flags_$(MODE)),,$(error MODE is release, debug, asan or tsan, not '$(MODE)'))
 
-CXXFLAGS ?=
-LDFLAGS  ?=
-compile := $(CXX) -std=c++20 -Wall -Wextra -Werror $(flags_$(MODE)) $(coverage) -fPIC -fno-plt \
-           -fno-semantic-interposition -pthread -Isrc -Iinclude -DRINGCAST_VERSION='"$(VERSION)"' $(CXXFLAGS)
-link    := $(CXX) $(flags_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS)
+compile := $(strip $(CXX) -std=c++20 -Wall -Wextra -Werror $(flags_$(MODE)) -fPIC -fno-plt -fno-semantic-interposition \
+           -pthread -Isrc -Iinclude -DRINGCAST_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CXXFLAGS))
+link    := $(strip $(CXX) $(flags_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS))
 libs    := -luring -lcrypto -lxxhash -lsimdjson
 
-# Objects of each mode stay apart; what the README names stays at the top.
+# Objects of each mode stay apart; what a user starts lies at the top.
 obj := $(BUILD)/$(MODE)
 out := $(if $(filter release,$(MODE)),$(BUILD),$(obj))
 objects = $(patsubst %.cc,$(obj)/%.o,$(1))
+inputs  = $(filter %.o %.a,$^)
 
-# The exact command line is a dependency: another compiler or flag rebuilds.
+# V=1 shows commands instead of names.
+V ?= 0
+say = $(if $(filter 0,$(V)),@printf '  %-5s %s\n' '$(1)' '$@';,)
+
+# Two dependencies that no file shows: another command compiles again, and a
+# source that came or went links again. Each is a file written when it changes.
+remember = $(if $(filter-out x$(strip $(2)),x$(strip $(file <$(1)))),$(file >$(1),$(strip $(2))))
 command_file := $(obj)/command
-ifneq ($(file <$(command_file)),$(compile))
+sources_file := $(obj)/sources
+ifneq ($(filter-out clean help setup setup-test run,$(or $(MAKECMDGOALS),all)),)
   $(shell mkdir -p $(obj))
-  $(file >$(command_file),$(compile))
+  $(call remember,$(command_file),$(compile))
+  $(call remember,$(sources_file),$(lib_sources) $(app_sources) $(load_sources) $(support_sources) $(test_sources))
 endif
 
 $(obj)/%.o: %.cc $(command_file)
 	@mkdir -p $(@D)
-	$(compile) $(extra_flags) -MMD -MP -c $< -o $@
+	$(call say,CXX)$(compile) $(extra_flags) -MMD -MP -c $< -o $@
 
 -include $(shell find $(obj) -name '*.d' 2>/dev/null)
 
 # ── The library and the programs ─────────────────────────────────────────────
+all: ## the server, the load generator and the library (the default)
 all: $(out)/libringcast.a $(out)/libringcast.so \
      $(if $(main_source),$(out)/ringcast) $(if $(load_sources),$(out)/ringcast-load)
 
-$(out)/libringcast.a: $(call objects,$(lib_sources))
-	rm -f $@ && ar rcs $@ $^
+# From nothing to a page in the browser. The build is a make of its own, because
+# this one looked for a compiler before setup could install it.
+run: ## install what is missing, build, serve the demo page; ARGS="--shards 2" passes flags
+	@tools/setup
+	@$(MAKE) --no-print-directory all
+	@exec $(out)/ringcast $(ARGS)
 
-$(out)/libringcast.so: $(call objects,$(lib_sources))
-	$(link) -shared -Wl,-soname,libringcast.so.$(SOVERSION) $^ $(libs) -o $@
-	ln -sf libringcast.so $@.$(SOVERSION)
+$(out)/libringcast.a: $(call objects,$(lib_sources)) $(sources_file)
+	$(call say,AR)rm -f $@ && ar rcs $@ $(inputs)
+
+$(out)/libringcast.so: $(call objects,$(lib_sources)) $(sources_file)
+	$(call say,LINK)$(link) -shared -Wl,-soname,libringcast.so.$(SOVERSION) $(inputs) $(libs) -o $@
+	@ln -sf libringcast.so $@.$(SOVERSION)
 
 pages_object := $(obj)/gen/pages.o
-$(out)/ringcast: $(call objects,$(main_source) $(app_sources)) $(pages_object) $(out)/libringcast.a
-	$(link) $^ $(libs) -o $@
+$(out)/ringcast: $(call objects,$(main_source) $(app_sources)) $(pages_object) $(out)/libringcast.a $(sources_file)
+	$(call say,LINK)$(link) $(inputs) $(libs) -o $@
 
-$(out)/ringcast-load: $(call objects,$(load_sources)) $(out)/libringcast.a
-	$(link) $^ $(libs) -o $@
+$(out)/ringcast-load: $(call objects,$(load_sources)) $(out)/libringcast.a $(sources_file)
+	$(call say,LINK)$(link) $(inputs) $(libs) -o $@
 
-# The pages the server shows, compiled in: one generated source that the
-# assembler fills from the files themselves.
-$(BUILD)/gen/pages.cc: tools/embed $(page_files) src/app/pages
+# The pages are part of the program: one generated source names the files and the
+# assembler takes their bytes. The folder counts too: a page may be taken away.
+$(BUILD)/gen/pages.cc: tools/embed $(page_files) $(wildcard src/app/pages)
 	@mkdir -p $(@D)
-	tools/embed src/app/pages $(page_files) > $@
+	$(call say,EMBED)tools/embed src/app/pages $(page_files) > $@
 
 $(pages_object): $(BUILD)/gen/pages.cc src/app/pages.h $(command_file)
 	@mkdir -p $(@D)
-	$(compile) -c $< -o $@
+	$(call say,CXX)$(compile) -c $< -o $@
 
 # ── Tests ────────────────────────────────────────────────────────────────────
-test_flags := -Itests -I.
+# tools/run_tests knows which suites there are, runs and counts them; the targets
+# below only build.
+check: ## the inner loop: unit tests and black-box tests of a release build
+	@$(suite_environment) tools/run_tests check
+
+test: ## install what tests need, then lint, all suites, sanitizers, fuzzing, browser
+	@tools/setup test
+	@$(suite_environment) tools/run_tests test
+
+test-all: ## the same with both compilers, clang-tidy, longer fuzzing and more rounds
+	@tools/setup test
+	@$(suite_environment) tools/run_tests test-all
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (5) each; FUZZ=frame for one alone
+	@$(suite_environment) tools/run_tests fuzz
+
+suite_environment = env BUILD='$(BUILD)' FUZZ_TARGETS='$(or $(FUZZ),$(patsubst tests/fuzz/%_fuzz.cc,%,$(fuzz_sources)))'
+
+# For tools/run_tests: the value of a variable, as in `make -s MODE=tsan print-unit_layers`.
+print-%:
+	@echo '$($*)'
+
+$(obj)/tests/%.o $(obj)/bench/%.o: extra_flags = -I. -Itests
 test_program = $(obj)/tests/$(1)_tests
-$(obj)/tests/%.o $(obj)/bench/%.o: extra_flags = $(test_flags)
 
-# Members are linked only where a test needs them.
-support_archive := $(obj)/tests/libsupport.a
-$(support_archive): $(call objects,$(shared_test_sources))
+# An archive, so that each program takes only the members it uses.
+support_archive := $(obj)/tests/support.a
+$(support_archive): $(call objects,$(support_sources)) $(sources_file)
 	@mkdir -p $(@D)
-	rm -f $@ && ar rcs $@ $^
+	$(call say,AR)rm -f $@ && ar rcs $@ $(inputs)
 
-define layer_program
-$(call test_program,$(1)): $(call objects,$(call sources_of,$(1))) $(if $(filter app,$(1)),$(call objects,$(app_sources)) $(pages_object)) \
-    $(support_archive) $(out)/libringcast.a
-	$$(link) $$^ -lgtest_main -lgtest $$(libs) -o $$@
+define layer_rule
+$(call test_program,$(1)): $(call objects,$(call tests_of,$(1)) $(if $(filter app,$(1)),$(app_sources))) \
+    $(if $(filter app,$(1)),$(pages_object)) $(support_archive) $(out)/libringcast.a $(sources_file)
+	$$(call say,LINK)$$(link) $$(inputs) -lgtest_main -lgtest $(libs) -o $$@
 endef
-$(foreach layer,$(test_layers),$(eval $(call layer_program,$(layer))))
+$(foreach layer,$(test_layers),$(eval $(call layer_rule,$(layer))))
 
 unit-tests: $(foreach layer,$(unit_layers),$(call test_program,$(layer)))
 blackbox-tests: $(if $(filter blackbox,$(test_layers)),$(call test_program,blackbox))
 
-clean:
+# MODE=asan with clang++ only: a target is linked with libFuzzer's main.
+fuzz-programs: $(patsubst tests/fuzz/%.cc,$(obj)/fuzz/%,$(fuzz_sources))
+$(obj)/fuzz/%: $(obj)/tests/fuzz/%.o $(support_archive) $(out)/libringcast.a
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) -fsanitize=fuzzer $(inputs) $(libs) -o $@
+
+bench: ## the micro-benchmarks; BENCH_ARGS="--benchmark_filter=mask"
+bench: $(if $(bench_sources),$(obj)/benchmarks)
+	@$(if $(bench_sources),$(obj)/benchmarks $(BENCH_ARGS),echo 'no benchmarks')
+
+$(obj)/benchmarks: $(call objects,$(bench_sources)) $(support_archive) $(out)/libringcast.a
+	$(call say,LINK)$(link) $(inputs) -lbenchmark_main -lbenchmark $(libs) -o $@
+
+# ── Quality ──────────────────────────────────────────────────────────────────
+cxx_files := $(sort $(wildcard $(foreach root,src include tests bench tools, \
+               $(foreach depth,* */* */*/*,$(root)/$(depth).h $(root)/$(depth).cc))))
+headers   := $(filter src/%.h include/%.h,$(cxx_files))
+
+lint: ## layers, formatting, and that each header compiles alone
+lint: lint-layers lint-format lint-headers
+
+lint-layers:
+	$(call say,LAYER)tools/check_layers
+
+lint-format:
+	$(call say,STYLE)clang-format --dry-run --Werror $(cxx_files)
+
+format: ## rewrite the sources in the project's format
+	clang-format -i $(cxx_files)
+
+# A header that includes all it needs compiles as a translation unit of one line.
+lint-headers: $(patsubst %,$(obj)/headers/%.ok,$(headers))
+$(obj)/headers/%.ok: % $(command_file)
+	@mkdir -p $(@D)
+	$(call say,ALONE)echo '#include "$(patsubst src/%,%,$(patsubst include/%,%,$<))"' | \
+	  $(compile) -fsyntax-only -MMD -MP -MF $(@:.ok=.d) -MT $@ -x c++ - && touch $@
+
+# Slow, so it is part of test-all only.
+tidy: ## clang-tidy on every source of the library and the programs
+tidy: $(patsubst %.cc,$(obj)/tidy/%.ok,$(lib_sources) $(app_sources) $(main_source) $(load_sources))
+$(obj)/tidy/%.ok: %.cc .clang-tidy $(headers) $(command_file)
+	@mkdir -p $(@D)
+	$(call say,TIDY)clang-tidy --quiet $< -- -std=c++20 -Isrc -Iinclude -DRINGCAST_VERSION='"$(VERSION)"' && touch $@
+
+# ── Installation ─────────────────────────────────────────────────────────────
+root := $(DESTDIR)$(PREFIX)
+install: ## library, headers, pkg-config file and programs below $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(root)/bin $(root)/include/ringcast $(root)/lib/pkgconfig
+	$(if $(main_source),install -m 755 $(out)/ringcast $(root)/bin)
+	$(if $(load_sources),install -m 755 $(out)/ringcast-load $(root)/bin)
+	install -m 644 include/ringcast/*.h $(root)/include/ringcast
+	install -m 644 $(out)/libringcast.a $(root)/lib
+	install -m 755 $(out)/libringcast.so $(root)/lib/libringcast.so.$(VERSION)
+	ln -sf libringcast.so.$(VERSION) $(root)/lib/libringcast.so.$(SOVERSION)
+	ln -sf libringcast.so.$(SOVERSION) $(root)/lib/libringcast.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(libs) -pthread|' \
+	  tools/ringcast.pc.in > $(root)/lib/pkgconfig/ringcast.pc
+
+# ── The machine's packages ───────────────────────────────────────────────────
+setup: ## install the compiler and libraries that are missing
+	@tools/setup
+
+setup-test: ## install what the tests need: clang, GoogleTest, a browser, Node.js
+	@tools/setup test
+
+clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: all unit-tests blackbox-tests clean
+.PHONY: help all run check test test-all fuzz unit-tests blackbox-tests fuzz-programs bench \
+        lint lint-layers lint-format lint-headers format tidy install setup setup-test clean
