@@ -1,0 +1,86 @@
+// An Action Cable connection: who is at the other end, for all channels of that
+// connection. Lives on its shard from the upgrade to the end of the connection; its
+// functions are called from callbacks of that connection only.
+//
+// Most servers need no class of their own: CableRoute::identified_by and friends say
+// it in a line. One that does derives from CableConnection, as a Rails application
+// does from ApplicationCable::Connection:
+//
+//   class AppConnection : public ringcast::CableConnection {
+//     void connect(const ringcast::Request& request) override {
+//       const auto user = find_user(request.cookie("session"));
+//       if (!user) return reject_unauthorized();
+//       identify("current_user", user->email);
+//       add_tags({"ActionCable", user->email});
+//     }
+//   };
+//   server.cable("/cable").connection<AppConnection>();
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ringcast/json.h"
+#include "ringcast/log.h"
+
+namespace ringcast {
+
+class Request;
+class Server;
+
+namespace internal {
+class CableSession;
+}  // namespace internal
+
+class CableConnection {
+ public:
+  CableConnection() = default;
+  virtual ~CableConnection() = default;
+  CableConnection(const CableConnection&) = delete;
+  CableConnection& operator=(const CableConnection&) = delete;
+
+  // The value given to identify(), or null.
+  const Json& identifier(std::string_view name) const;
+  // All of them, in the order they were given: an object.
+  const Json& identifiers() const { return identifiers_; }
+
+  // As WebSocket::number(): the N of "Client N", stable for the connection.
+  uint64_t number() const { return number_; }
+
+  // Ends the connection: {"type":"disconnect","reason":…,"reconnect":…}, then 1000.
+  void disconnect(std::string_view reason = "remote", bool reconnect = true);
+
+  // Tags stand on every line this connection logs.
+  void add_tags(std::initializer_list<std::string_view> tags);
+  const std::vector<std::string>& tags() const { return tags_; }
+  void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
+
+  Server& server() const;
+
+ protected:
+  // Decides about a connection before it is welcomed. The request is gone when this
+  // returns: keep what is needed later as an identifier or a member.
+  virtual void connect(const Request& request);
+  // The connection ended, after the `unsubscribed` of its channels.
+  virtual void disconnected();
+
+  // In connect() only. A name given twice keeps the later value.
+  void identify(std::string_view name, Json value);
+  // In connect() only: {"type":"disconnect","reason":"unauthorized","reconnect":false}
+  // and the end, without a welcome.
+  void reject_unauthorized() { rejected_ = true; }
+
+ private:
+  friend class internal::CableSession;
+
+  Json identifiers_ = Json::object();
+  std::vector<std::string> tags_;
+  internal::CableSession* session_ = nullptr;
+  uint64_t number_ = 0;
+  bool rejected_ = false;
+};
+
+}  // namespace ringcast

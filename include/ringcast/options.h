@@ -1,0 +1,92 @@
+// How a server is set up: everything with a default that serves. The fields mirror
+// the table of options (README), so a field, a flag, an environment variable and a
+// key of the configuration file have one name and one meaning. A value; the server
+// copies it when it is made.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ringcast/log.h"
+
+namespace ringcast {
+
+enum class BackendChoice : uint8_t { automatic, io_uring, epoll };
+
+struct Options {
+  // --- Where and on what ------------------------------------------------------
+  std::vector<std::string> listen = {"127.0.0.1:8080"};  // ADDR:PORT, [V6]:PORT; port 0 picks one
+  uint64_t shards = 0;                                   // 0: as many as there are cores to run on
+  std::string cpus;                                      // "0-3,6": pin shards to these, in turn
+  BackendChoice backend = BackendChoice::automatic;
+  uint64_t spin_us = 0;  // look again for so long before sleeping; ignored where shards >= cores
+  uint64_t drain_seconds = 10;
+
+  // --- Who may come in --------------------------------------------------------
+  // Besides the server's own origin: "https://example.com", "https://*.example.com", "*".
+  std::vector<std::string> allowed_origins;
+  bool require_origin = false;  // refuse upgrades without an Origin header
+
+  // --- Limits; 0 switches a limit off where the table says so ------------------
+  uint64_t max_message_bytes = 1 << 20;
+  uint64_t request_head_bytes = 16 << 10;
+  uint64_t request_headers = 100;
+  uint64_t request_body_bytes = 1 << 20;
+  uint64_t handshake_timeout_s = 10;
+  uint64_t keep_alive_timeout_s = 60;
+  uint64_t close_timeout_s = 5;
+  uint64_t max_connections = 0;
+  uint64_t connections_per_address = 0;
+  uint64_t connects_per_second = 0;
+  uint64_t subscriptions_per_connection = 1000;
+  uint64_t identifier_bytes = 4096;
+  uint64_t stream_name_bytes = 1024;
+  uint64_t pending_commands = 256;
+  uint64_t commands_per_second = 0;
+  uint64_t error_budget = 100;
+  uint64_t frame_log_bytes = 4 << 20;
+  uint64_t outbox_bytes = 1 << 20;
+  uint64_t lap_grace_ms = 250;
+  uint64_t write_stall_s = 30;
+  uint64_t ping_interval_s = 3;
+  uint64_t raw_ping_interval_s = 25;
+  uint64_t pong_timeout_s = 30;
+  uint64_t sndbuf_bytes = 0;
+  uint64_t notsent_lowat_bytes = 128 << 10;
+  uint64_t mailbox_size = 1024;
+  uint64_t broadcast_inbox = 8192;
+
+  // --- The log ----------------------------------------------------------------
+  LogLevel log_level = LogLevel::info;
+  LogFormat log_format = LogFormat::logfmt;
+  LogSink log_sink;  // empty: nothing is logged
+
+  // --- The process the server lives in ------------------------------------------
+  // Called first on every thread the server starts: name it, set its priority.
+  std::function<void()> thread_started;
+  // Called when a bug of the library's own is found, before abort().
+  void (*assertion_hook)(const char* file, int line, const char* expression) = nullptr;
+  // Whether run() waits for SIGTERM and SIGINT. start() and stop() never touch signals.
+  bool handle_signals = true;
+  // Called by run() on SIGHUP, on its thread; without it run() leaves SIGHUP alone.
+  std::function<void()> reload;
+
+  // For a program that hands its main over to the server: reads flags, RINGCAST_…
+  // variables and the file of --config, and logs to stderr. It neither prints nor
+  // exits: a mistake, or --help, is kept in `notice` and `exit_code`, which
+  // Server::run then reports and returns, and Server::start refuses to start with.
+  static Options from_command_line(int argc, const char* const* argv);
+  std::string notice;
+  int exit_code = 0;  // meaningful only with a notice
+
+  // Why no server can start with these; empty if one can.
+  std::string problem() const;
+};
+
+// The sink that writes lines to stderr.
+LogSink stderr_log_sink();
+
+}  // namespace ringcast
