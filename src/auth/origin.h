@@ -15,9 +15,10 @@ namespace ringcast {
 //   "https://example.com[:port]"    exactly that origin
 //   "https://*.example.com[:port]"  any host below it, not example.com itself
 //   "null"                          sandboxed frames and file: pages
-//   "*"                             everybody
-// A malformed origin is nobody's. An empty one too: whether a missing Origin (a
-// native client) is let in is the caller's decision.
+//   "file://", "some-extension://id"  likewise exactly that
+//   "*"                             everybody, whatever they call themselves
+// An empty origin is refused in any case: whether a missing one (a native client) is
+// let in is the caller's decision.
 bool origin_allowed(std::string_view origin, std::string_view host, bool tls,
                     std::span<const std::string> allowed);
 

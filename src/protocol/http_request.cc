@@ -348,10 +348,8 @@ HttpRequestParser::Step HttpRequestParser::on_trailer_line(MutableBytes& input) 
 void HttpRequestParser::reset() {
   RC_ASSERT(state_ == State::complete);
   std::vector<char> text = std::move(request_.text_);
-  const HttpLimits limits = limits_;
-  const uint64_t body_bytes_max = body_bytes_max_;
-  *this = HttpRequestParser(limits);
-  limits_.body_bytes_max = body_bytes_max_ = body_bytes_max;
+  limits_.body_bytes_max = body_bytes_max_;
+  *this = HttpRequestParser(HttpLimits(limits_));
   if (text.capacity() <= kIdleTextBytesMax) {
     text.clear();
     request_.text_ = std::move(text);

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
+#include "base/bytes.h"
 #include "protocol/http_request.h"
 
 namespace ringcast::http {
@@ -91,6 +93,11 @@ constexpr bool any_list_member(std::string_view list, F f) {
     list.remove_prefix(comma + 1);
   }
   return false;
+}
+
+inline void append(std::vector<std::byte>& out, std::string_view text) {
+  const Bytes bytes = as_bytes(text);
+  out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
 // Cuts "name: value", the value trimmed. Nothing when the name is not a token: empty,
