@@ -48,6 +48,7 @@ endif
 layer_of    = $(if $(filter tests,$(patsubst %/,%,$(dir $(1)))),server,$(notdir $(patsubst %/,%,$(dir $(1)))))
 test_layers := $(sort $(foreach source,$(filter %_test.cc,$(test_sources)),$(call layer_of,$(source))))
 unit_layers := $(filter-out blackbox,$(test_layers))
+blackbox    := $(filter blackbox,$(test_layers))
 tests_of     = $(foreach source,$(test_sources),$(if $(filter $(1),$(call layer_of,$(source))),$(source)))
 
 # ── How ──────────────────────────────────────────────────────────────────────
@@ -176,7 +177,7 @@ endef
 $(foreach layer,$(test_layers),$(eval $(call layer_rule,$(layer))))
 
 unit-tests: $(foreach layer,$(unit_layers),$(call test_program,$(layer)))
-blackbox-tests: $(if $(filter blackbox,$(test_layers)),$(call test_program,blackbox))
+blackbox-tests: $(foreach layer,$(blackbox),$(call test_program,$(layer)))
 
 # MODE=asan with clang++ only: a target is linked with libFuzzer's main.
 fuzz-programs: $(patsubst tests/fuzz/%.cc,$(obj)/fuzz/%,$(fuzz_sources))
