@@ -30,62 +30,70 @@ inline void clear_upper_halves() {
   if (has_avx) asm volatile("vzeroupper");
 }
 
+#define RC_SHA __attribute__((target("sha,sse4.1,ssse3")))
+
+// Within a vector the first word is the highest, as the instructions want it.
+struct Rounds {
+  __m128i abcd;
+  __m128i abcd_before;  // the last four rounds
+  __m128i w[4];         // the last 16 words of the schedule, four rounds' words each
+};
+
+// FIPS 180-4's function 0..3. The hardware rotates E itself: sha1nexte adds to
+// the words what A was four rounds ago.
+template <int kFunction>
+RC_SHA inline void four_rounds(Rounds& r, __m128i words_and_e) {
+  r.abcd_before = r.abcd;
+  r.abcd = _mm_sha1rnds4_epu32(r.abcd, words_and_e, kFunction);
+}
+
+template <int kFunction>
+RC_SHA inline void next_four_rounds(Rounds& r, unsigned group) {
+  __m128i& words = r.w[group & 3];  // of group - 4, replaced by this group's
+  words = _mm_sha1msg1_epu32(words, r.w[(group + 1) & 3]);
+  words = _mm_xor_si128(words, r.w[(group + 2) & 3]);
+  words = _mm_sha1msg2_epu32(words, r.w[(group + 3) & 3]);
+  four_rounds<kFunction>(r, _mm_sha1nexte_epu32(r.abcd_before, words));
+}
+
+template <int kFunction>
+RC_SHA inline void twenty_rounds(Rounds& r) {
+  for (unsigned group = 5 * kFunction; group < 5 * kFunction + 5; ++group)
+    next_four_rounds<kFunction>(r, group);
+}
+
 }  // namespace
 
-// Four rounds at a time. `w` holds the last 16 words of the schedule; group i
-// (of 20) uses w[i & 3], made from the words of the four groups before it. The
-// hardware rotates E itself: sha1nexte adds to the words what A was four rounds
-// ago.
-__attribute__((target("sha,sse4.1,ssse3"), noinline)) void compress_sha_ni(uint32_t state[5],
-                                                                           const std::byte* blocks,
-                                                                           size_t count) {
+RC_SHA void compress_sha_ni(uint32_t state[5], const std::byte* blocks, size_t count) {
   clear_upper_halves();
 
-  // Within a vector the first word is the highest: bytes are reversed outright.
-  const __m128i reverse = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
+  const __m128i reverse_bytes = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
   __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state)), 0x1b);
   __m128i e = _mm_set_epi32(static_cast<int>(state[4]), 0, 0, 0);
 
   for (; count > 0; --count, blocks += 64) {
-    const auto* const from = reinterpret_cast<const __m128i*>(blocks);
-    const __m128i abcd_before = abcd;
-    const __m128i e_before = e;
-    __m128i w[4], previous, with_e;
+    Rounds r;
+    r.abcd = abcd;
+    for (unsigned i = 0; i < 4; ++i) {
+      const auto* const words = reinterpret_cast<const __m128i*>(blocks + 16 * i);
+      r.w[i] = _mm_shuffle_epi8(_mm_loadu_si128(words), reverse_bytes);
+    }
+    four_rounds<0>(r, _mm_add_epi32(e, r.w[0]));
+    for (unsigned i = 1; i < 4; ++i) four_rounds<0>(r, _mm_sha1nexte_epu32(r.abcd_before, r.w[i]));
+    next_four_rounds<0>(r, 4);
+    twenty_rounds<1>(r);
+    twenty_rounds<2>(r);
+    twenty_rounds<3>(r);
 
-#define RC_ROUNDS(i, function) \
-  previous = abcd;             \
-  abcd = _mm_sha1rnds4_epu32(abcd, with_e, (function));
-#define RC_FIRST_WORDS(i) w[i] = _mm_shuffle_epi8(_mm_loadu_si128(from + (i)), reverse);
-#define RC_GROUP(i, function)                                                                             \
-  w[(i)&3] = _mm_sha1msg2_epu32(                                                                          \
-      _mm_xor_si128(_mm_sha1msg1_epu32(w[(i)&3], w[((i) + 1) & 3]), w[((i) + 2) & 3]), w[((i) + 3) & 3]); \
-  with_e = _mm_sha1nexte_epu32(previous, w[(i)&3]);                                                       \
-  RC_ROUNDS(i, function)
-#define RC_FIRST_GROUP(i)                       \
-  RC_FIRST_WORDS(i)                             \
-  with_e = _mm_sha1nexte_epu32(previous, w[i]); \
-  RC_ROUNDS(i, 0)
-
-    RC_FIRST_WORDS(0)
-    with_e = _mm_add_epi32(e, w[0]);
-    RC_ROUNDS(0, 0)
-    RC_FIRST_GROUP(1)
-    RC_FIRST_GROUP(2) RC_FIRST_GROUP(3) RC_GROUP(4, 0) RC_GROUP(5, 1) RC_GROUP(6, 1) RC_GROUP(7, 1)
-        RC_GROUP(8, 1) RC_GROUP(9, 1) RC_GROUP(10, 2) RC_GROUP(11, 2) RC_GROUP(12, 2) RC_GROUP(13, 2)
-            RC_GROUP(14, 2) RC_GROUP(15, 3) RC_GROUP(16, 3) RC_GROUP(17, 3) RC_GROUP(18, 3) RC_GROUP(19, 3)
-
-#undef RC_FIRST_GROUP
-#undef RC_GROUP
-#undef RC_FIRST_WORDS
-#undef RC_ROUNDS
-
-                e = _mm_sha1nexte_epu32(previous, e_before);
-    abcd = _mm_add_epi32(abcd, abcd_before);
+    e = _mm_sha1nexte_epu32(r.abcd_before, e);
+    abcd = _mm_add_epi32(r.abcd, abcd);
   }
 
   _mm_storeu_si128(reinterpret_cast<__m128i*>(state), _mm_shuffle_epi32(abcd, 0x1b));
   state[4] = static_cast<uint32_t>(_mm_extract_epi32(e, 3));
 }
+
+#undef RC_SHA
 
 }  // namespace ringcast::sha1_detail
 

@@ -117,7 +117,6 @@ class TimerWheel {
   void unlink(Timer& timer);
   void move_to_firing(Link& head);
   void disarm_all(Link& head);
-  void validate_list(const Link& head, uint16_t place) const;
 
   const Instant start_;
   const Duration resolution_;
