@@ -55,6 +55,8 @@ export function startBench({ button, bar, results, histogram, low, high, hint })
     bar.firstElementChild.style.transform = `scaleX(${part})`;
     bar.setAttribute("aria-valuenow", Math.floor(part * 100));
     hint.textContent = message();
+    // The figures stand above it already; the sentence is for those who hear the page.
+    hint.classList.toggle("unseen", run?.complete ?? false);
   };
   rendered(draw);
 
@@ -88,6 +90,7 @@ class Run {
     this.displaced_ = 0; // arrived after a later one
     this.highest_ = -1;
     this.over_ = false;
+    this.complete = false;
     this.startedAt_ = 0;
     this.lastAt_ = 0;
   }
@@ -111,7 +114,7 @@ class Run {
       })));
     }
     await Promise.race([arrived, this.quiet_()]);
-    this.over_ = true;
+    this.over_ = this.complete = true;
     this.latencies.sort((a, b) => a - b);
   }
 

@@ -28,13 +28,13 @@ addEventListener("message", ({ data }) => {
 async function withStream(url) {
   const stream = new WebSocketStream(url);
   const told = new Promise((resolve) => (readAgain = resolve));
-  const { readable } = await stream.opened;
-  postMessage({ kind: "stopped" });
-  await told;
   const closed = stream.closed.then(
     ({ closeCode, reason }) => ({ code: closeCode, reason }),
     (error) => ({ code: error.closeCode ?? 1006, reason: error.reason ?? "" }),
   );
+  const { readable } = await stream.opened;
+  postMessage({ kind: "stopped" });
+  await told;
   const reader = readable.getReader();
   const all = (async () => {
     for (;;) {
