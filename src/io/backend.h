@@ -26,8 +26,9 @@
 //                  completes last of all on that socket. With `reset`, the peer gets
 //                  RST and unsent data is dropped.
 //
-// At most one operation of a kind is armed on a descriptor at a time. Nothing is
-// submitted on a descriptor after its close.
+// At most one operation of a kind is armed on a descriptor at a time, and a turn holds
+// at most one send per descriptor: after one that fell short, a second would leave a
+// gap. Nothing is submitted on a descriptor after its close.
 //
 // Lifetime of lent bytes: until the *next* turn() returns. So a send may go
 // straight out of a receive buffer, and nobody gives buffers back by hand.
@@ -60,6 +61,10 @@ enum class Operation : uint8_t {
   cancel_accept,
   close,
 };
+
+// The most that one send may hold.
+inline constexpr size_t kSendBytesMax = size_t{1} << 30;
+inline constexpr size_t kSendPartsMax = 1024;  // IOV_MAX
 
 // Ties a completion to who asked. The backend hands it back unread; a shard packs
 // slot and generation of a connection into it (shard/connection.h).

@@ -3,6 +3,8 @@
 // one shard; its thread calls everything but wake().
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <deque>
 #include <memory>
 #include <span>
@@ -43,13 +45,17 @@ class EpollBackend final : public Backend {
   Socket& socket(int fd);
   void submit(const Submission& submission);
   void send(const Submission& submission);
-  void connect(const Submission& submission);
-  void arm_reading(int fd, Socket& socket);
-  void cancel(int fd, bool reads, bool writes, bool accepts);
-  void close(const Submission& submission);
-  bool watch(int fd, Socket& socket, uint32_t events);
+  void connect(int fd, Socket& socket, const Submission& submission);
+  void arm_reading(int fd, Socket& socket, Operation operation, Token token);
+  void arm_poll(int fd, Socket& socket, Token token);
+  void cancel_reading(Socket& socket, Operation operation);
+  void cancel_poll(Socket& socket);
+  void close(int fd, Socket& socket, const Submission& submission);
+  int watch(int fd, Socket& socket, uint32_t events);
+  void push_ready(int fd, Socket& socket);
 
-  int sleep(Instant deadline);
+  void gather(Instant deadline);
+  int wait(Duration at_most);
   void take_event(int fd, uint32_t events);
   void read_ready();
   bool read(int fd, Socket& socket);
@@ -59,9 +65,9 @@ class EpollBackend final : public Backend {
   const Descriptor epoll_;
   const Descriptor wake_;
   RecvArena arena_;
-  std::vector<Socket> sockets_;         // by descriptor
-  std::deque<int> ready_;               // armed and readable, first come first served
-  std::deque<int> unread_;              // left for the next turn by this one
+  std::vector<Socket> sockets_;  // by descriptor
+  std::deque<int> ready_;        // readable, first come first served
+  std::vector<epoll_event> events_;
   Completions* completions_ = nullptr;  // during a turn
   size_t in_flight_ = 0;
   bool woken_ = false;

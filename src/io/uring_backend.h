@@ -76,11 +76,11 @@ class UringBackend final : public Backend {
   void close(int fd, Socket& socket);
   void arm(Socket& socket, Kind kind);
   void submit_batch();
+  void finish_batch();
   void sleep(Instant deadline);
-  bool enter(bool wait, Instant deadline);
+  void enter(bool wait, Duration at_most);
   void collect();
   void take(const io_uring_cqe& cqe);
-  void settle(int fd, Socket& socket, Kind kind);
   void finish_close(int fd, Socket& socket);
   void complete(Operation operation, Token token, int32_t result, bool more = false, MutableBytes bytes = {});
 
