@@ -71,7 +71,10 @@ class Json {
 
   // The shortest text that reads back as the same double. JSON has no NaN and
   // no infinity: they become null.
-  Json(double value);
+  template <std::floating_point Real>
+  Json(Real value) {
+    assign_double(static_cast<double>(value));
+  }
 
   // Text is meant to be UTF-8. What is not is kept as given and written by
   // dump() with U+FFFD in place of each ill-formed sequence.
@@ -188,6 +191,7 @@ class Json {
 
   void assign_integer(int64_t value);
   void assign_integer(uint64_t value);
+  void assign_double(double value);
 
   Value value_;
 };

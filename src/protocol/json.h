@@ -1,8 +1,8 @@
 // JSON as the protocol layer needs it: is this text JSON, which strings does
 // that object hold, how is a string written. Nothing here builds a tree; the
 // tree is ringcast::Json (include/ringcast/json.h), implemented in
-// json_value.cc and read by json.cc. Any thread: each keeps one parser and one
-// padded copy of its last document, bounded (json.cc).
+// json_value.cc and read by json_builder.cc. Any thread: each keeps one parser and one
+// padded copy of its last document, bounded (json_document.h).
 #pragma once
 
 #include <span>

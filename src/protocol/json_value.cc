@@ -106,10 +106,6 @@ Json& Json::operator=(Json&& other) noexcept {
   return *this;
 }
 
-Json::Json(double value) {
-  if (std::isfinite(value)) value_ = Number{double_token(value)};
-}
-
 Json::Json(std::string value) noexcept : value_(std::move(value)) {}
 Json::Json(std::string_view value) : value_(std::string(value)) {}
 
@@ -145,6 +141,10 @@ void Json::assign_integer(int64_t value) {
 
 void Json::assign_integer(uint64_t value) {
   value_ = Number{to_token(value)};
+}
+
+void Json::assign_double(double value) {
+  if (std::isfinite(value)) value_ = Number{double_token(value)};
 }
 
 std::optional<bool> Json::as_bool() const noexcept {
