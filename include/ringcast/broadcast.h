@@ -61,17 +61,17 @@ class Binary {
   std::span<const std::byte> bytes_;
 };
 
-// The answer to a publish. Only `accepted` promises anything: the message has its
+// The answer to a publish. Only `ok` promises anything: the message has its
 // place in the order of the caller's publishes and reaches every live subscriber.
 enum class BroadcastStatus : uint8_t {
-  accepted,
+  ok,
   full,       // the server cannot keep up: nothing was published; try again or drop, but knowingly
-  too_large,  // longer than max_message_bytes, or a stream name longer than stream_name_bytes
-  invalid,    // text that is not UTF-8, or an empty stream name
+  too_large,  // longer than max_message_bytes, or no stream name of 1..stream_name_bytes bytes
+  invalid,    // text that is not UTF-8
   stopped,    // the server does not run
 };
 
-// "accepted", "busy", …: for logs and answers.
+// "ok", "full", …: for logs and answers.
 std::string_view to_string(BroadcastStatus status);
 
 // A part of a stream's name, or several: what Rails calls a model, a symbol, or an

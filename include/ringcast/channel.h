@@ -59,13 +59,14 @@ class Channel {
   std::string_view channel_name() const;
 
   // Everything published to the stream goes to this subscription. Twice is once.
-  void stream_from(std::string_view stream);
+  // False: a limit on names or their number; within subscribed() that rejects.
+  bool stream_from(std::string_view stream);
   void stop_stream_from(std::string_view stream);
   void stop_all_streams();
 
   // The same for the stream broadcasting_for(channel_name(), key): stream_for(7),
   // stream_for({"posts", 7}).
-  void stream_for(const StreamKey& key) { stream_from(broadcasting_for(key)); }
+  bool stream_for(const StreamKey& key) { return stream_from(broadcasting_for(key)); }
   void stop_stream_for(const StreamKey& key) { stop_stream_from(broadcasting_for(key)); }
   std::string broadcasting_for(const StreamKey& key) const {
     return ringcast::broadcasting_for(channel_name(), key);
@@ -73,7 +74,7 @@ class Channel {
 
   // Publishes to a stream; everybody on it gets it, this subscription too if it reads
   // it. A server that cannot keep up makes this connection's commands wait, so what
-  // is not `accepted` is the message's own fault.
+  // is not `ok` is the message's own fault.
   BroadcastStatus broadcast(std::string_view stream, Text text);
   BroadcastStatus broadcast(std::string_view stream, Binary binary);
   BroadcastStatus broadcast(std::string_view stream, const Json& json);

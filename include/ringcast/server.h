@@ -45,7 +45,6 @@ namespace ringcast {
 
 namespace internal {
 struct CableDefinition;
-struct ChannelDefinition;
 }  // namespace internal
 
 // What is served at an Action Cable address; returned by Server::cable. Each function
@@ -68,7 +67,7 @@ class CableRoute {
   // The class of connections; connect() is asked after what stands above.
   template <std::derived_from<CableConnection> T>
   CableRoute& connection() {
-    return connection([] { return std::unique_ptr<CableConnection>(std::make_unique<T>()); });
+    return set_connection([] { return std::unique_ptr<CableConnection>(std::make_unique<T>()); });
   }
 
   // A channel under the name clients use, and the actions they may call besides
@@ -78,7 +77,7 @@ class CableRoute {
   CableRoute& channel(std::string_view name, std::initializer_list<ChannelAction<T>> actions = {}) {
     std::vector<NamedAction> named;
     for (const ChannelAction<T>& action : actions) named.push_back({action.name(), action.call()});
-    return channel(
+    return add_channel(
         name, [] { return std::unique_ptr<Channel>(std::make_unique<T>()); }, std::move(named));
   }
 
@@ -88,7 +87,7 @@ class CableRoute {
                       std::initializer_list<ChannelAction<T>> actions = {}) {
     std::vector<NamedAction> named;
     for (const ChannelAction<T>& action : actions) named.push_back({action.name(), action.call()});
-    return channel(
+    return add_channel(
         name, [make = std::move(make)] { return std::unique_ptr<Channel>(make()); }, std::move(named));
   }
 
@@ -96,17 +95,16 @@ class CableRoute {
   CableRoute& check_origin(bool check);
 
  private:
-  friend class internal::ServerCore;
-  friend class Server;
+  friend struct internal::CableDefinition;
   explicit CableRoute(internal::CableDefinition& definition) : definition_(&definition) {}
 
   struct NamedAction {
     std::string name;
     std::function<void(Channel&, const Json&)> call;
   };
-  CableRoute& channel(std::string_view name, std::function<std::unique_ptr<Channel>()> make,
-                      std::vector<NamedAction> actions);
-  CableRoute& connection(std::function<std::unique_ptr<CableConnection>()> make);
+  CableRoute& add_channel(std::string_view name, std::function<std::unique_ptr<Channel>()> make,
+                          std::vector<NamedAction> actions);
+  CableRoute& set_connection(std::function<std::unique_ptr<CableConnection>()> make);
 
   internal::CableDefinition* definition_;
 };

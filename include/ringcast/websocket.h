@@ -13,7 +13,6 @@
 #include <string_view>
 #include <typeinfo>
 #include <utility>
-#include <vector>
 
 #include "ringcast/broadcast.h"
 #include "ringcast/json.h"
@@ -46,18 +45,19 @@ class WebSocket {
     send(Text(text));
   }
 
-  // Starts the closing handshake: 1000 or 3000..4999, and a reason of at most 123
-  // bytes (cut at a character). Other codes are sent as 1000.
+  // Starts the closing handshake. A reason is cut to 123 bytes at a character; a code
+  // that must not be sent (1004..1006, 1015, below 1000, 1016..2999, above 4999) is 1000.
   void close(uint16_t code = 1000, std::string_view reason = {});
 
-  // Messages of that stream are sent to this peer as they are. Twice is once.
-  void stream_from(std::string_view stream);
+  // Messages of that stream are sent to this peer as they are; nothing published after
+  // the peer saw its handshake answered is missed if `open` asked for it. Twice is
+  // once. False: a limit on names or their number, or the socket is closing.
+  bool stream_from(std::string_view stream);
   void stop_stream_from(std::string_view stream);
-  void stop_all_streams();
 
   // Publishes; everybody on the stream gets it, this socket too if it reads the
   // stream. A server that cannot keep up makes this socket's messages wait, so what
-  // is not `accepted` is the message's own fault.
+  // is not `ok` is the message's own fault.
   BroadcastStatus broadcast(std::string_view stream, Text text);
   BroadcastStatus broadcast(std::string_view stream, Binary binary);
   BroadcastStatus broadcast(std::string_view stream, const Json& json);
@@ -72,8 +72,6 @@ class WebSocket {
   std::string query(std::string_view name) const;
   std::string_view path() const;
   std::string remote_address() const;
-  // The agreed subprotocol, or empty.
-  std::string_view protocol() const;
 
   // The N of "Client N": the same for the socket's life, and no other connection of
   // the server's, raw or Action Cable, has it.
@@ -124,9 +122,6 @@ struct WebSocketRoute {
   // A GET that asks for no upgrade; without it the answer is 426.
   std::function<void(const Request&, Response&)> page = {};
 
-  // Subprotocols the route speaks; the first of the client's that is among them is
-  // agreed to.
-  std::vector<std::string> protocols = {};
   // Largest message accepted (1009 past it); 0 is Options::max_message_bytes.
   uint64_t message_bytes_max = 0;
   // Whether a browser's Origin has to be allowed (403).

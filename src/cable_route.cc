@@ -1,0 +1,50 @@
+// CableRoute: what an embedder says about a cable, kept for the shards.
+#include "cable_route.h"
+
+#include "protocol/cable.h"
+#include "server_core.h"
+
+namespace ringcast {
+
+CableRoute& CableRoute::identified_by(std::string_view name,
+                                      std::function<std::optional<Json>(const Request&)> value) {
+  definition_->identifiers.emplace_back(name, std::move(value));
+  return *this;
+}
+
+CableRoute& CableRoute::authorize(std::function<bool(const Request&)> allowed) {
+  definition_->guards.push_back(std::move(allowed));
+  return *this;
+}
+
+CableRoute& CableRoute::tags(
+    std::function<std::vector<std::string>(const Request&, const CableConnection&)> tags) {
+  definition_->tags = std::move(tags);
+  return *this;
+}
+
+CableRoute& CableRoute::check_origin(bool check) {
+  definition_->check_origin = check;
+  return *this;
+}
+
+CableRoute& CableRoute::set_connection(std::function<std::unique_ptr<CableConnection>()> make) {
+  definition_->make_connection = std::move(make);
+  return *this;
+}
+
+CableRoute& CableRoute::add_channel(std::string_view name, std::function<std::unique_ptr<Channel>()> make,
+                                    std::vector<NamedAction> actions) {
+  internal::ChannelDefinition channel{.name = std::string(name), .make = std::move(make), .actions = {}};
+  for (NamedAction& action : actions) {
+    // A client that could call `subscribed` would get every broadcast twice.
+    if (!is_dispatchable_action(action.name) && definition_->problem.empty()) {
+      definition_->problem = "'" + action.name + "' of channel " + channel.name + " cannot be an action";
+    }
+    channel.actions.insert_or_assign(std::move(action.name), std::move(action.call));
+  }
+  definition_->channels.insert_or_assign(std::string(name), std::move(channel));
+  return *this;
+}
+
+}  // namespace ringcast

@@ -1,0 +1,57 @@
+// What a cable route was told to be: identifiers, guards, channels and their actions.
+// Written through CableRoute before the server starts, then constant and read by all
+// shards. CableGate is the shard's way in.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/hash.h"
+#include "ringcast/server.h"
+#include "shard/handlers.h"
+
+namespace ringcast::internal {
+
+class ServerCore;
+
+struct ChannelDefinition {
+  std::string name;
+  std::function<std::unique_ptr<Channel>()> make;
+  std::unordered_map<std::string, std::function<void(Channel&, const Json&)>, StringHash, std::equal_to<>>
+      actions;
+};
+
+struct CableDefinition {
+  explicit CableDefinition(ServerCore& core) : core(core), face(*this) {}
+
+  ServerCore& core;
+  std::vector<std::pair<std::string, std::function<std::optional<Json>(const Request&)>>> identifiers;
+  std::vector<std::function<bool(const Request&)>> guards;
+  std::function<std::vector<std::string>(const Request&, const CableConnection&)> tags;
+  std::function<std::unique_ptr<CableConnection>()> make_connection;
+  std::unordered_map<std::string, ChannelDefinition, StringHash, std::equal_to<>> channels;
+  bool check_origin = true;
+  std::string problem;  // the first mistake: start() tells it
+  CableRoute face;      // what the embedder holds
+};
+
+// Connects sessions to the embedder's classes. All shards at once.
+class CableGate final : public CableHandler {
+ public:
+  explicit CableGate(const CableDefinition& definition) : definition_(definition) {}
+
+  CallResult connect(Session& session, const Exchange& exchange) override;
+  void disconnect(Session& session) override;
+  std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel, std::string_view name) override;
+
+ private:
+  const CableDefinition& definition_;
+};
+
+}  // namespace ringcast::internal

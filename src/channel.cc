@@ -1,0 +1,290 @@
+// Action Cable as an embedder sees it: connections and channels, between the session
+// that drives them and the classes that decide. One CableSession per connection, one
+// CableChannel per subscription, both on their connection's shard and thread only.
+#include "ringcast/channel.h"
+
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "cable_route.h"
+#include "http_access.h"
+#include "protocol/json.h"
+#include "server_core.h"
+#include "shard/session.h"
+#include "shard/shard.h"
+#include "tagged_log.h"
+
+namespace ringcast {
+namespace internal {
+
+// Hangs on a session and owns the embedder's connection object.
+class CableSession final : public Attachment {
+ public:
+  CableSession(const CableDefinition& definition, Session& session)
+      : definition_(definition), session_(session) {}
+
+  static CableSession& of(Session& session) { return static_cast<CableSession&>(*session.attachment); }
+
+  CallResult connect(const Exchange& exchange);
+  void disconnected();
+
+  CableConnection& connection() { return *connection_; }
+  Session& session() { return session_; }
+  ServerCore& core() { return definition_.core; }
+  Logger& logger() { return definition_.core.logger(); }
+
+ private:
+  void decide(const Exchange& exchange);
+
+  const CableDefinition& definition_;
+  Session& session_;
+  std::unique_ptr<CableConnection> connection_;
+};
+
+CallResult CableSession::connect(const Exchange& exchange) {
+  return guarded(logger(), "connect", [&] { decide(exchange); });
+}
+
+void CableSession::decide(const Exchange& exchange) {
+  const RequestData data(exchange, core().server());
+  const Request request = RequestAccess::make(data);
+
+  connection_ =
+      definition_.make_connection ? definition_.make_connection() : std::make_unique<CableConnection>();
+  if (connection_ == nullptr) throw std::logic_error("the connection's factory made nothing");
+  connection_->session_ = this;
+  connection_->number_ = exchange.connection_number;
+
+  for (const auto& [name, value] : definition_.identifiers) {
+    std::optional<Json> identifier = value(request);
+    if (!identifier) return session_.reject_unauthorized();
+    connection_->identify(name, std::move(*identifier));
+  }
+  for (const auto& allowed : definition_.guards) {
+    if (!allowed(request)) return session_.reject_unauthorized();
+  }
+  connection_->connect(request);
+  if (connection_->rejected_) return session_.reject_unauthorized();
+  if (definition_.tags) {
+    for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
+  }
+  // What other processes know the connection by: text as it is, all else as JSON.
+  for (const auto& [name, value] : connection_->identifiers_.members()) {
+    session_.identify(name, value.is_string() ? std::string(value.text()) : value.dump());
+  }
+}
+
+void CableSession::disconnected() {
+  if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
+    session_.shard().counters().callback_exceptions.add();
+  }
+}
+
+// --- Channels -----------------------------------------------------------------------
+
+class CableChannel final : public ChannelHandler {
+ public:
+  CableChannel(const ChannelDefinition& definition, SessionChannel& subscription,
+               std::unique_ptr<Channel> channel)
+      : definition_(definition), subscription_(subscription), channel_(std::move(channel)) {
+    channel_->subscription_ = this;
+  }
+
+  CallResult subscribed() override {
+    subscribing_ = true;
+    const CallResult result = guarded(logger(), "subscribed", [this] { channel_->subscribed(); });
+    subscribing_ = false;
+    return result;
+  }
+
+  void unsubscribed() override {
+    if (guarded(logger(), "unsubscribed", [this] { channel_->unsubscribed(); }) == CallResult::failed) {
+      count_exception();
+    }
+  }
+
+  bool perform(std::string_view action, const Json& data, CallResult& result) override {
+    const auto found = definition_.actions.find(action);
+    if (found != definition_.actions.end()) {
+      result = guarded(logger(), action, [&] { found->second(*channel_, data); });
+      return true;
+    }
+    if (action != "receive") return false;
+    received_ = true;
+    result = guarded(logger(), action, [&] { channel_->receive(data); });
+    return received_;
+  }
+
+  CallResult timer(uint32_t index) override {
+    return guarded(logger(), "periodically", [&] { periodics_[index](); });
+  }
+
+  // --- For Channel ---
+
+  // The base class's receive was reached: the channel has no such action.
+  void nothing_received() { received_ = false; }
+
+  void periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
+    constexpr std::chrono::milliseconds kShortest(10);
+    periodics_.push_back(std::move(callback));
+    subscription_.periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_.size() - 1));
+  }
+
+  bool stream_from(std::string_view stream) {
+    if (subscription_.stream_from(stream)) return true;
+    if (subscribing_) subscription_.reject();
+    logger().log(LogLevel::warn, "stream_refused",
+                 {{"channel", std::string_view(definition_.name)}, {"bytes", uint64_t{stream.size()}}});
+    return false;
+  }
+
+  void reject() {
+    if (subscribing_) subscription_.reject();
+  }
+
+  CableSession& session() { return CableSession::of(subscription_.session()); }
+  SessionChannel& subscription() { return subscription_; }
+  const ChannelDefinition& definition() const { return definition_; }
+
+ private:
+  Logger& logger() { return session().logger(); }
+  void count_exception() { subscription_.session().shard().counters().callback_exceptions.add(); }
+
+  const ChannelDefinition& definition_;
+  SessionChannel& subscription_;
+  std::unique_ptr<Channel> channel_;
+  std::vector<std::function<void()>> periodics_;  // by the index given to the session
+  bool subscribing_ = false;
+  bool received_ = false;
+};
+
+// --- The gate -------------------------------------------------------------------------
+
+CallResult CableGate::connect(Session& session, const Exchange& exchange) {
+  auto attachment = std::make_unique<CableSession>(definition_, session);
+  CableSession& cable = *attachment;
+  session.attachment = std::move(attachment);
+  return cable.connect(exchange);
+}
+
+void CableGate::disconnect(Session& session) {
+  CableSession::of(session).disconnected();
+}
+
+std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel, std::string_view name) {
+  const auto found = definition_.channels.find(name);
+  if (found == definition_.channels.end()) return nullptr;
+  const ChannelDefinition& definition = found->second;
+  std::unique_ptr<Channel> made;
+  if (guarded(definition_.core.logger(), definition.name, [&] { made = definition.make(); }) ==
+      CallResult::failed) {
+    channel.session().shard().counters().callback_exceptions.add();
+  }
+  if (made == nullptr) return nullptr;
+  return std::make_unique<CableChannel>(definition, channel, std::move(made));
+}
+
+}  // namespace internal
+
+// --- CableConnection --------------------------------------------------------------------
+
+void CableConnection::connect(const Request&) {}
+void CableConnection::disconnected() {}
+
+const Json& CableConnection::identifier(std::string_view name) const {
+  return identifiers_[name];
+}
+
+void CableConnection::identify(std::string_view name, Json value) {
+  identifiers_.set(name, std::move(value));
+}
+
+void CableConnection::disconnect(std::string_view reason, bool reconnect) {
+  session_->session().disconnect(reason, reconnect);
+}
+
+void CableConnection::add_tags(std::initializer_list<std::string_view> tags) {
+  std::vector<std::string> added(tags.begin(), tags.end());
+  tags_.insert(tags_.end(), added.begin(), added.end());
+  session_->session().add_tags(std::move(added));
+}
+
+void CableConnection::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  internal::log_tagged(session_->logger(), level, event, session_->session().tags(), number_, fields);
+}
+
+Server& CableConnection::server() const {
+  return session_->core().server();
+}
+
+// --- Channel ----------------------------------------------------------------------------
+
+namespace {
+
+// A channel's constructor runs before there is a subscription; what it calls then is
+// the embedder's bug and ends in the log like any other exception.
+internal::CableChannel& bound(internal::CableChannel* subscription) {
+  if (subscription == nullptr) throw std::logic_error("a channel has no subscription in its constructor");
+  return *subscription;
+}
+
+}  // namespace
+
+void Channel::subscribed() {}
+void Channel::unsubscribed() {}
+void Channel::receive(const Json&) {
+  bound(subscription_).nothing_received();
+}
+
+const Json& Channel::params() const {
+  return bound(subscription_).subscription().params();
+}
+std::string_view Channel::identifier() const {
+  return bound(subscription_).subscription().identifier();
+}
+CableConnection& Channel::connection() const {
+  return bound(subscription_).session().connection();
+}
+Server& Channel::server() const {
+  return bound(subscription_).session().core().server();
+}
+std::string_view Channel::channel_name() const {
+  return bound(subscription_).definition().name;
+}
+
+bool Channel::stream_from(std::string_view stream) {
+  return bound(subscription_).stream_from(stream);
+}
+void Channel::stop_stream_from(std::string_view stream) {
+  bound(subscription_).subscription().stop_stream_from(stream);
+}
+void Channel::stop_all_streams() {
+  bound(subscription_).subscription().stop_all_streams();
+}
+
+BroadcastStatus Channel::broadcast(std::string_view stream, Text text) {
+  Session& session = bound(subscription_).subscription().session();
+  return internal::told(session.broadcast(stream, PayloadKind::text, as_bytes(text.view())));
+}
+BroadcastStatus Channel::broadcast(std::string_view stream, Binary binary) {
+  Session& session = bound(subscription_).subscription().session();
+  return internal::told(session.broadcast(stream, PayloadKind::binary, binary.bytes()));
+}
+BroadcastStatus Channel::broadcast(std::string_view stream, const Json& json) {
+  const std::string text = json.dump();
+  Session& session = bound(subscription_).subscription().session();
+  return internal::told(session.broadcast(stream, PayloadKind::json, as_bytes(text)));
+}
+
+void Channel::transmit(const Json& json) {
+  bound(subscription_).subscription().transmit(json);
+}
+void Channel::reject() {
+  bound(subscription_).reject();
+}
+void Channel::periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
+  bound(subscription_).periodically(interval, std::move(callback));
+}
+
+}  // namespace ringcast

@@ -1,0 +1,171 @@
+// What a server counts, as Stats and as Prometheus text. Read from any thread: the
+// counters are relaxed atomics, so a reading is of no single instant.
+#include <string>
+
+#include "ringcast/option_table.h"
+#include "server_core.h"
+
+namespace ringcast::internal {
+namespace {
+
+// One metric and where each shard counts it.
+struct Metric {
+  const char* name;
+  const char* type;
+  const char* help;
+  Counter Counters::*counter;
+};
+
+constexpr Metric kMetrics[] = {
+    {"ringcast_accepted_total", "counter", "Connections accepted.", &Counters::accepted},
+    {"ringcast_accept_errors_total", "counter", "Failed accepts.", &Counters::accept_errors},
+    {"ringcast_accept_pauses_total", "counter", "Times accepting paused for want of descriptors.",
+     &Counters::accept_pauses},
+    {"ringcast_handed_over_total", "counter", "Connections handed to another shard to balance them.",
+     &Counters::handed_over},
+    {"ringcast_connections", "gauge", "Open connections, plain HTTP included.", &Counters::connections},
+    {"ringcast_upgrades_total", "counter", "Handshakes answered with 101.", &Counters::upgrades},
+    {"ringcast_refused_total", "counter", "Requests answered with 4xx or 5xx.", &Counters::refused},
+    {"ringcast_http_requests_total", "counter", "HTTP requests, upgrades included.",
+     &Counters::http_requests},
+    {"ringcast_received_bytes_total", "counter", "Bytes received.", &Counters::received_bytes},
+    {"ringcast_sent_bytes_total", "counter", "Bytes the kernel took.", &Counters::sent_bytes},
+    {"ringcast_messages_received_total", "counter", "Whole WebSocket messages received.",
+     &Counters::messages_received},
+    {"ringcast_sends_total", "counter", "Sends submitted.", &Counters::sends},
+    {"ringcast_short_sends_total", "counter", "Sends that took less than they were given.",
+     &Counters::short_sends},
+    {"ringcast_stalls_total", "counter", "Times a connection began to wait for writability.",
+     &Counters::stalls},
+    {"ringcast_publishes_total", "counter", "Messages taken by their stream.", &Counters::publishes},
+    {"ringcast_deliveries_total", "counter", "Messages given to subscribers.", &Counters::deliveries},
+    {"ringcast_encodings_total", "counter", "Frames encoded, once per identifier.", &Counters::encodings},
+    {"ringcast_streams", "gauge", "Streams with subscribers on the shard.", &Counters::streams},
+    {"ringcast_subscriptions", "gauge", "Subscriptions to streams.", &Counters::subscriptions},
+    {"ringcast_log_bytes", "gauge", "Bytes of frame logs held.", &Counters::log_bytes},
+    {"ringcast_outbox_bytes", "gauge", "Bytes waiting for single connections.", &Counters::outbox_bytes},
+    {"ringcast_held_lanes_total", "counter", "Times deliveries waited for a reader.", &Counters::held_lanes},
+    {"ringcast_commands_total", "counter", "Action Cable commands.", &Counters::commands},
+    {"ringcast_confirms_total", "counter", "Subscriptions confirmed.", &Counters::confirms},
+    {"ringcast_rejects_total", "counter", "Subscriptions rejected.", &Counters::rejects},
+    {"ringcast_pings_total", "counter", "Action Cable pings.", &Counters::pings},
+    {"ringcast_pings_late_total", "counter", "Pings more than a second late.", &Counters::pings_late},
+    {"ringcast_callback_exceptions_total", "counter", "Exceptions out of callbacks.",
+     &Counters::callback_exceptions},
+    {"ringcast_turns_total", "counter", "Turns of the reactor.", &Counters::turns},
+    {"ringcast_sleeps_total", "counter", "Turns that slept.", &Counters::sleeps},
+    {"ringcast_wakes_total", "counter", "Wakes sent to other shards.", &Counters::wakes},
+    {"ringcast_operations_in_flight", "gauge", "Operations the backend has not completed.",
+     &Counters::operations_in_flight},
+    {"ringcast_buffers_lent", "gauge", "Receive buffers lent out.", &Counters::buffers_lent},
+};
+
+void append_head(std::string& out, const char* name, const char* type, const char* help) {
+  out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
+  out.append(" ").append(type).append("\n");
+}
+
+void append_sample(std::string& out, const char* name, std::string_view labels, uint64_t value) {
+  out.append(name);
+  if (!labels.empty()) out.append("{").append(labels).append("}");
+  out.append(" ").append(std::to_string(value)).append("\n");
+}
+
+std::string shard_label(const Shard& shard) {
+  return "shard=\"" + std::to_string(shard.index()) + "\"";
+}
+
+std::string label(const char* name, const char* value) {
+  return std::string(name).append("=\"").append(value).append("\"");
+}
+
+}  // namespace
+
+std::string ServerCore::metrics_text() const {
+  std::string out;
+  out.reserve(16 * 1024);
+  append_head(out, "ringcast_info", "gauge", "The version and the backend in use.");
+  if (!started()) return out;
+  append_sample(
+      out, "ringcast_info",
+      "version=\"" + std::string(version()) + "\",backend=\"" + shards_.front()->backend_name() + "\"", 1);
+  for (const Metric& metric : kMetrics) {
+    append_head(out, metric.name, metric.type, metric.help);
+    for (const auto& shard : shards_) {
+      append_sample(out, metric.name, shard_label(*shard), (shard->counters().*metric.counter).value());
+    }
+  }
+
+  append_head(out, "ringcast_conversations", "gauge", "Open WebSockets by transport.");
+  for (const auto& shard : shards_) {
+    append_sample(out, "ringcast_conversations", shard_label(*shard) + ",transport=\"websocket\"",
+                  shard->counters().websockets.value());
+    append_sample(out, "ringcast_conversations", shard_label(*shard) + ",transport=\"cable\"",
+                  shard->counters().sessions.value());
+  }
+  append_head(out, "ringcast_ended_total", "counter", "Connections that ended, by reason.");
+  for (const auto& shard : shards_) {
+    for (size_t i = 0; i < kEndReasons; ++i) {
+      append_sample(out, "ringcast_ended_total",
+                    shard_label(*shard) + "," + label("reason", to_string(static_cast<EndReason>(i))),
+                    shard->counters().ended[i].value());
+    }
+  }
+  append_head(out, "ringcast_dropped_total", "counter", "What did not reach somebody, by reason.");
+  for (const auto& shard : shards_) {
+    for (size_t i = 0; i < kDropReasons; ++i) {
+      append_sample(out, "ringcast_dropped_total",
+                    shard_label(*shard) + "," + label("reason", to_string(static_cast<DropReason>(i))),
+                    shard->counters().dropped[i].value());
+    }
+  }
+  // Refused before a shard saw it: publishes of other threads and of HTTP handlers.
+  const std::pair<DropReason, const std::atomic<uint64_t>*> outside[] = {
+      {DropReason::mailbox_full, &outside_full_},
+      {DropReason::too_large, &outside_too_large_},
+      {DropReason::invalid, &outside_invalid_}};
+  for (const auto& [reason, count] : outside) {
+    append_sample(out, "ringcast_dropped_total", "shard=\"none\"," + label("reason", to_string(reason)),
+                  count->load(std::memory_order_relaxed));
+  }
+  append_head(out, "ringcast_log_lines_lost_total", "counter", "Log lines the sink was too slow for.");
+  append_sample(out, "ringcast_log_lines_lost_total", {}, logger_->dropped());
+  append_head(out, "ringcast_ready", "gauge", "Whether new clients are welcome.");
+  append_sample(out, "ringcast_ready", {}, ready() ? 1 : 0);
+  return out;
+}
+
+Stats ServerCore::stats() const {
+  Stats stats;
+  if (!started()) return stats;
+  stats.shards = shards_.size();
+  stats.backend = shards_.front()->backend_name();
+  for (const auto& shard : shards_) {
+    const Counters& counters = shard->counters();
+    stats.connections += counters.connections.value();
+    stats.websockets += counters.websockets.value();
+    stats.cable_sessions += counters.sessions.value();
+    stats.streams += counters.streams.value();
+    stats.subscriptions += counters.subscriptions.value();
+    stats.accepted += counters.accepted.value();
+    stats.upgrades += counters.upgrades.value();
+    stats.refused += counters.refused.value();
+    stats.http_requests += counters.http_requests.value();
+    stats.messages_received += counters.messages_received.value();
+    stats.received_bytes += counters.received_bytes.value();
+    stats.sent_bytes += counters.sent_bytes.value();
+    stats.publishes += counters.publishes.value();
+    stats.deliveries += counters.deliveries.value();
+    for (const Counter& dropped : counters.dropped) stats.dropped += dropped.value();
+    stats.closed_too_slow += counters.ended[static_cast<size_t>(EndReason::too_slow)].value();
+    stats.commands += counters.commands.value();
+    stats.callback_errors += counters.callback_exceptions.value();
+  }
+  for (const auto* outside : {&outside_full_, &outside_too_large_, &outside_invalid_}) {
+    stats.dropped += outside->load(std::memory_order_relaxed);
+  }
+  stats.log_lines_lost = logger_->dropped();
+  return stats;
+}
+
+}  // namespace ringcast::internal

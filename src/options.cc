@@ -1,0 +1,171 @@
+// The server's rows of the table of options, and what makes a set of options one a
+// server can start with. Values; any thread.
+#include "ringcast/options.h"
+
+#include "auth/origin.h"
+#include "base/log.h"
+#include "io/socket.h"
+#include "ringcast/option_table.h"
+
+namespace ringcast {
+namespace {
+
+constexpr uint64_t kYear_s = 366 * 24 * 3600;
+constexpr uint64_t kGiB = 1 << 30;
+
+}  // namespace
+
+void OptionTable::add_server(Options& o) {
+  section("Serving");
+  list("listen", "ADDR:PORT", o.listen, "listen here; repeatable; port 0 picks one");
+  number("shards", "N", o.shards, {0, 512}, "threads that serve; 0 takes the cores available");
+  text("cpus", "LIST", o.cpus, "pin the shards to these cores in turn, as in 0-3,6");
+  choice("backend", o.backend,
+         {{"auto", BackendChoice::automatic},
+          {"io_uring", BackendChoice::io_uring},
+          {"epoll", BackendChoice::epoll}},
+         "how to talk to the kernel; auto falls back to epoll and says why");
+  number("spin-us", "US", o.spin_us, {0, 1'000'000},
+         "look for work so long before sleeping: lower latency for a busy core; off where shards >= cores");
+  number("drain-seconds", "S", o.drain_seconds, {0, 3600}, "how long a stop waits for clients to leave");
+
+  section("Who may come in");
+  list("allowed-origins", "ORIGIN", o.allowed_origins,
+       "browsers may come from these pages besides the server's own: https://example.com, "
+       "https://*.example.com, *");
+  toggle("require-origin", o.require_origin, "refuse upgrades without an Origin, that is, native clients");
+
+  section("Limits on requests");
+  number("request-head-bytes", "BYTES", o.request_head_bytes, {1024, 1 << 20}, "a request's line and headers",
+         {"431", "ringcast_refused_total"});
+  number("request-headers", "N", o.request_headers, {8, 10'000}, "header lines of a request",
+         {"431", "ringcast_refused_total"});
+  number("request-body-bytes", "BYTES", o.request_body_bytes, {0, kGiB}, "a request's body",
+         {"413", "ringcast_refused_total"});
+  number("handshake-timeout-s", "S", o.handshake_timeout_s, {1, kYear_s},
+         "from connecting to the end of the first request",
+         {"the connection ends", "ringcast_ended_total{reason=\"handshake_timeout\"}"});
+  number("keep-alive-timeout-s", "S", o.keep_alive_timeout_s, {1, kYear_s},
+         "idle time between requests of a connection",
+         {"the connection ends", "ringcast_ended_total{reason=\"idle_timeout\"}"});
+
+  section("Limits on admission; 0 is off");
+  number("max-connections", "N", o.max_connections, {}, "connections of the whole server",
+         {"503", "ringcast_refused_total"});
+  number("connections-per-address", "N", o.connections_per_address, {}, "connections from one address",
+         {"429", "ringcast_refused_total"});
+  number("connects-per-second", "N", o.connects_per_second, {0, UINT32_MAX}, "new connections of each shard",
+         {"503", "ringcast_refused_total"});
+
+  section("Limits on conversations");
+  number("max-message-bytes", "BYTES", o.max_message_bytes, {128, kGiB}, "a message from a client",
+         {"1009", "ringcast_ended_total{reason=\"too_big\"}"});
+  number("subscriptions-per-connection", "N", o.subscriptions_per_connection, {1, 1 << 20},
+         "streams, and channels, of one connection", {"reject_subscription", "ringcast_rejects_total"});
+  number("identifier-bytes", "BYTES", o.identifier_bytes, {64, 1 << 20}, "an Action Cable identifier",
+         {"reject_subscription", "ringcast_rejects_total"});
+  number("stream-name-bytes", "BYTES", o.stream_name_bytes, {16, 1 << 16}, "a stream's name",
+         {"reject_subscription; the publish fails", "ringcast_dropped_total{reason=\"too_large\"}"});
+  number("pending-commands", "N", o.pending_commands, {1, 1 << 20},
+         "commands that wait behind an unconfirmed subscription", {"reading pauses", ""});
+  number("commands-per-second", "N", o.commands_per_second, {0, UINT32_MAX},
+         "Action Cable commands of one connection; 0 is off",
+         {"1008", "ringcast_ended_total{reason=\"policy\"}"});
+  number("error-budget", "N", o.error_budget, {0, UINT32_MAX},
+         "meaningless commands of one connection; 0 is off",
+         {"1008", "ringcast_ended_total{reason=\"policy\"}"});
+
+  section("Limits on slow readers");
+  number("frame-log-bytes", "BYTES", o.frame_log_bytes, {4096, 16 * kGiB},
+         "kept for a stream's slowest reader on each shard; at least 4 of the largest messages",
+         {"1013, and disconnect too_slow on cable", "ringcast_ended_total{reason=\"too_slow\"}"});
+  number("outbox-bytes", "BYTES", o.outbox_bytes, {4096, kGiB},
+         "waiting for one connection alone; one message may exceed it",
+         {"reading from it pauses", "ringcast_outbox_bytes"});
+  number("lap-grace-ms", "MS", o.lap_grace_ms, {0, 60'000},
+         "how long a reader without progress holds its stream up before it is lapped",
+         {"", "ringcast_held_lanes_total"});
+  number("write-stall-s", "S", o.write_stall_s, {1, kYear_s}, "no byte could be written for so long",
+         {"reset", "ringcast_ended_total{reason=\"write_stall\"}"});
+  number("sndbuf-bytes", "BYTES", o.sndbuf_bytes, {0, kGiB}, "each socket's send buffer; 0 is the system's");
+  number("notsent-lowat-bytes", "BYTES", o.notsent_lowat_bytes, {0, kGiB},
+         "unsent bytes the kernel may hold before a socket counts as full; 0 is the system's");
+
+  section("Keeping connections alive");
+  number("ping-interval-s", "S", o.ping_interval_s, {1, 3600},
+         "Action Cable pings; browsers give up after 6 seconds without one");
+  number("raw-ping-interval-s", "S", o.raw_ping_interval_s, {0, kYear_s},
+         "WebSocket pings on idle raw connections; 0 sends none");
+  number("pong-timeout-s", "S", o.pong_timeout_s, {0, kYear_s},
+         "nothing at all came since a ping; 0 waits for ever",
+         {"the connection ends", "ringcast_ended_total{reason=\"pong_timeout\"}"});
+  number("close-timeout-s", "S", o.close_timeout_s, {1, 3600}, "for the client's part of a close",
+         {"reset", "ringcast_ended_total{reason=\"close_timeout\"}"});
+
+  section("Between shards");
+  number("mailbox-size", "N", o.mailbox_size, {16, 1 << 20},
+         "messages under way between two shards, rounded up to a power of two",
+         {"publishers wait, 503", "ringcast_dropped_total{reason=\"mailbox_full\"}"});
+  number("broadcast-inbox", "N", o.broadcast_inbox, {16, 1 << 24},
+         "messages other threads and HTTP have published and a shard has not taken",
+         {"BroadcastStatus::full, 503", "ringcast_dropped_total{reason=\"mailbox_full\"}"});
+
+  section("The log");
+  choice("log-level", o.log_level,
+         {{"debug", LogLevel::debug},
+          {"info", LogLevel::info},
+          {"warn", LogLevel::warn},
+          {"error", LogLevel::error}},
+         "the least that is logged, on stderr");
+  choice("log-format", o.log_format, {{"logfmt", LogFormat::logfmt}, {"json", LogFormat::json}},
+         "how lines look");
+}
+
+std::string Options::problem() const {
+  if (listen.empty()) return "there is no address to listen on";
+  for (const std::string& address : listen) {
+    std::string error;
+    if (!SocketAddress::parse(address, &error)) return "listen: " + error;
+  }
+  for (const std::string& origin : allowed_origins) {
+    if (!valid_origin_entry(origin)) {
+      return "allowed-origins: '" + origin + "' is no origin such as https://example.com";
+    }
+  }
+  // A log must take a largest message and still leave its readers room to move (design:
+  // the head laps nobody who reads).
+  if (frame_log_bytes / 4 < max_message_bytes) {
+    return "frame-log-bytes (" + std::to_string(frame_log_bytes) +
+           ") must be at least 4 times max-message-bytes (" + std::to_string(max_message_bytes) + ")";
+  }
+  return {};
+}
+
+Options Options::from_command_line(int argc, const char* const* argv) {
+  Options options;
+  options.log_sink = stderr_log_sink();
+  OptionTable table;
+  table.add_server(options);
+  const OptionTable::Reading read = table.read(argc, argv);
+  if (!read.problem.empty()) {
+    options.notice = read.problem;
+    options.exit_code = 2;
+  } else if (read.help) {
+    options.notice = table.help(argc > 0 ? argv[0] : "server", "Serves Action Cable and WebSockets.");
+  } else if (read.help_markdown) {
+    options.notice = table.help_markdown();
+  } else if (read.version) {
+    options.notice = version();
+  } else if (read.check_config || read.print_config) {
+    options.notice = options.problem();
+    options.exit_code = options.notice.empty() ? 0 : 2;
+    if (options.notice.empty()) options.notice = read.print_config ? table.toml() : "the options are good";
+  }
+  return options;
+}
+
+LogSink stderr_log_sink() {
+  return log_to_stderr;
+}
+
+}  // namespace ringcast

@@ -1,0 +1,164 @@
+// Server: the face of ServerCore, and run(), for programs that hand their main over.
+#include "ringcast/server.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "server_core.h"
+
+namespace ringcast {
+
+Server::Server(Options options) : core_(std::make_shared<internal::ServerCore>(std::move(options), *this)) {}
+
+Server::~Server() {
+  core_->begin_stop({});
+  core_->wait();
+}
+
+CableRoute& Server::cable(std::string_view pattern) {
+  return core_->add_cable(pattern);
+}
+void Server::websocket(std::string_view pattern, WebSocketRoute route) {
+  core_->add_websocket(pattern, std::move(route));
+}
+void Server::get(std::string_view pattern, HttpHandler handler) {
+  route("GET", pattern, std::move(handler));
+}
+void Server::post(std::string_view pattern, HttpHandler handler) {
+  route("POST", pattern, std::move(handler));
+}
+void Server::route(std::string_view method, std::string_view pattern, HttpHandler handler) {
+  core_->add_http(method, pattern, std::move(handler));
+}
+
+StartResult Server::start() {
+  return {core_->start()};
+}
+
+void Server::stop(std::chrono::milliseconds drain) {
+  core_->begin_stop(drain);
+  // A callback that stops its server must return before its shard can end.
+  if (Shard::current() == nullptr) core_->wait();
+}
+
+bool Server::ready() const {
+  return core_->ready();
+}
+std::vector<std::string> Server::addresses() const {
+  return core_->addresses();
+}
+const Options& Server::options() const {
+  return core_->options();
+}
+
+void Server::set_allowed_origins(std::vector<std::string> allowed) {
+  core_->set_allowed_origins(std::move(allowed));
+}
+void Server::set_log_level(LogLevel level) {
+  core_->logger().set_level(level);
+}
+
+BroadcastStatus Server::broadcast(std::string_view stream, Text text) {
+  return core_->publish(stream, hash64(stream), PayloadKind::text, as_bytes(text.view()));
+}
+BroadcastStatus Server::broadcast(std::string_view stream, Binary binary) {
+  return core_->publish(stream, hash64(stream), PayloadKind::binary, binary.bytes());
+}
+BroadcastStatus Server::broadcast(std::string_view stream, const Json& json) {
+  const std::string text = json.dump();
+  return core_->publish(stream, hash64(stream), PayloadKind::json, as_bytes(text));
+}
+
+Publisher Server::publisher(std::string_view stream) {
+  return core_->publisher(core_, stream);
+}
+
+Stats Server::stats() const {
+  return core_->stats();
+}
+std::string Server::metrics_text() const {
+  return core_->metrics_text();
+}
+void Server::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  core_->logger().log(level, event, fields);
+}
+
+// --- run() --------------------------------------------------------------------------
+
+namespace {
+
+// The signals run() waits for, blocked on its thread meanwhile and readable here. The
+// server's own threads block every signal, so they arrive nowhere else in a program
+// that has no other threads.
+class Signals {
+ public:
+  explicit Signals(bool reload) {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    if (reload) sigaddset(&set_, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    fd_ = Descriptor(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  ~Signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  int fd() const { return fd_.fd(); }
+  // 0 when none is pending.
+  int next() const {
+    signalfd_siginfo info;
+    return read(fd_.fd(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+  }
+
+ private:
+  sigset_t set_;
+  sigset_t before_;
+  Descriptor fd_;
+};
+
+}  // namespace
+
+int Server::run() {
+  const Options& options = core_->options();
+  if (!options.notice.empty()) {
+    log_to_stderr(options.notice);
+    return options.exit_code;
+  }
+  std::optional<Signals> signals;
+  if (options.handle_signals) signals.emplace(options.reload != nullptr);
+  if (!core_->started()) {
+    if (const StartResult started = start(); !started) {
+      log_to_stderr(started.error);
+      return 2;
+    }
+  }
+
+  const std::chrono::seconds drain(options.drain_seconds);
+  bool draining = false;
+  for (;;) {
+    pollfd waits[] = {{core_->ended_event(), POLLIN, 0}, {signals ? signals->fd() : -1, POLLIN, 0}};
+    if (poll(waits, std::size(waits), -1) < 0 && errno != EINTR) break;
+    if (waits[0].revents != 0) break;
+    for (int signal = 0; signals && (signal = signals->next()) != 0;) {
+      if (signal == SIGHUP) {
+        (void)internal::guarded(core_->logger(), "reload", [&options] { options.reload(); });
+        continue;
+      }
+      core_->logger().log(LogLevel::info, draining ? "ending_at_once" : "draining",
+                          {{"signal", std::string_view(signal == SIGTERM ? "SIGTERM" : "SIGINT")}});
+      core_->begin_stop(draining ? std::chrono::seconds(0) : drain);
+      draining = true;
+    }
+  }
+  core_->wait();
+  return 0;
+}
+
+}  // namespace ringcast

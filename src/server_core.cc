@@ -1,0 +1,370 @@
+// A server's life: listeners, shards on their threads, publishes from outside, the end.
+#include "server_core.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/utf8.h"
+#include "cable_route.h"
+#include "http_access.h"
+#include "io/machine.h"
+#include "io/make_backend.h"
+#include "ringcast/option_table.h"
+#include "websocket_route.h"
+
+namespace ringcast::internal {
+namespace {
+
+// Threads started meanwhile inherit a mask with every signal blocked: the process's
+// signals are its own business, so they never interrupt a shard.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+template <class Make>
+auto blocking_signals(Make make) {
+  const SignalsBlocked blocked;
+  return make();
+}
+
+LogOptions log_options(const Options& options) {
+  return {.level = options.log_level,
+          .format = options.log_format,
+          .sink = options.log_sink,
+          .thread_started = options.thread_started};
+}
+
+// "0-3,6" -> 0 1 2 3 6. Nothing when it is not such a list.
+std::optional<std::vector<int>> parse_cpus(std::string_view text) {
+  std::vector<int> cpus;
+  const auto number = [](std::string_view digits) -> std::optional<int> {
+    int value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size() || value < 0 || value > 4095) return {};
+    return value;
+  };
+  while (!text.empty()) {
+    const size_t comma = std::min(text.find(','), text.size());
+    const std::string_view part = text.substr(0, comma);
+    const size_t dash = part.find('-');
+    const auto first = number(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : number(part.substr(dash + 1));
+    if (!first || !last || *last < *first) return std::nullopt;
+    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return cpus;
+}
+
+BackendKind backend_kind(BackendChoice choice) {
+  switch (choice) {
+    case BackendChoice::io_uring:
+      return BackendKind::io_uring;
+    case BackendChoice::epoll:
+      return BackendKind::epoll;
+    case BackendChoice::automatic:
+      break;
+  }
+  return BackendKind::automatic;
+}
+
+// An HTTP route's way from the shard to the embedder's function.
+class HttpGate final : public HttpHandler {
+ public:
+  HttpGate(ServerCore& core, std::string name, Server::HttpHandler handler)
+      : core_(core), name_(std::move(name)), handler_(std::move(handler)) {}
+
+  CallResult handle(const Exchange& exchange, HttpAnswer& answer) override {
+    return guarded(core_.logger(), name_, [&] {
+      const RequestData data(exchange, core_.server());
+      const Request request = RequestAccess::make(data);
+      Response response;
+      handler_(request, response);
+      ResponseAccess::move_into(response, answer);
+    });
+  }
+
+ private:
+  ServerCore& core_;
+  const std::string name_;
+  const Server::HttpHandler handler_;
+};
+
+}  // namespace
+
+ServerCore::ServerCore(Options options, Server& server)
+    : options_(std::move(options)),
+      server_(server),
+      logger_(blocking_signals([this] { return std::make_unique<Logger>(log_options(options_)); })) {
+  if (options_.assertion_hook != nullptr) set_assertion_hook(options_.assertion_hook);
+}
+
+ServerCore::~ServerCore() {
+  begin_stop({});
+  wait();
+}
+
+// --- Routes ----------------------------------------------------------------------------
+
+void ServerCore::refuse(std::string problem) {
+  if (route_problem_.empty()) route_problem_ = std::move(problem);
+}
+
+bool ServerCore::may_add(std::string_view pattern) {
+  if (started()) {
+    refuse("routes are added before the server starts");
+  } else if (!PathPattern::valid(pattern)) {
+    refuse("'" + std::string(pattern) + "' is not a path pattern");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+CableRoute& ServerCore::add_cable(std::string_view pattern) {
+  cables_.push_back(std::make_unique<CableDefinition>(*this));
+  CableDefinition& definition = *cables_.back();
+  if (may_add(pattern)) {
+    pending_.push_back({Route::for_cable(pattern, std::make_unique<CableGate>(definition)), &definition});
+  }
+  return definition.face;
+}
+
+void ServerCore::add_websocket(std::string_view pattern, WebSocketRoute route) {
+  if (!may_add(pattern)) return;
+  if (route.page) {
+    add_http("GET", pattern, std::exchange(route.page, nullptr));
+  }
+  const uint64_t message_bytes = route.message_bytes_max;
+  const bool check_origin = route.check_origin;
+  const bool text_only = !route.binary;
+  Route added = Route::for_websocket(pattern, std::make_unique<WebSocketGate>(*this, std::move(route)));
+  added.message_bytes = message_bytes;
+  added.check_origin = check_origin;
+  added.text_only = text_only;
+  pending_.push_back({std::move(added), nullptr});
+}
+
+void ServerCore::add_http(std::string_view method, std::string_view pattern, Server::HttpHandler handler) {
+  if (!may_add(pattern)) return;
+  if (!handler) return refuse("the route " + std::string(pattern) + " has no handler");
+  if (std::ranges::find(kHttpMethods, method) == std::end(kHttpMethods)) {
+    return refuse("'" + std::string(method) + "' is not a method that can be routed");
+  }
+  std::string name = std::string(method) + " " + std::string(pattern);
+  pending_.push_back({Route::for_http(method, pattern,
+                                      std::make_unique<HttpGate>(*this, std::move(name), std::move(handler))),
+                      nullptr});
+}
+
+// --- Start -----------------------------------------------------------------------------
+
+Limits ServerCore::limits() const {
+  const Options& o = options_;
+  const auto s = [](uint64_t value) { return Duration(seconds(value)); };
+  return {.request_head_bytes = o.request_head_bytes,
+          .request_headers = o.request_headers,
+          .request_body_bytes = o.request_body_bytes,
+          .handshake_timeout = s(o.handshake_timeout_s),
+          .keep_alive_timeout = s(o.keep_alive_timeout_s),
+          .message_bytes = o.max_message_bytes,
+          .close_timeout = s(o.close_timeout_s),
+          .raw_ping_interval = s(o.raw_ping_interval_s),
+          .pong_timeout = s(o.pong_timeout_s),
+          .ping_interval = s(o.ping_interval_s),
+          .subscriptions_per_connection = o.subscriptions_per_connection,
+          .identifier_bytes = o.identifier_bytes,
+          .pending_commands = o.pending_commands,
+          .error_budget = static_cast<uint32_t>(o.error_budget),
+          .commands_per_second = static_cast<uint32_t>(o.commands_per_second),
+          .stream_name_bytes = o.stream_name_bytes,
+          .frame_log_bytes = o.frame_log_bytes,
+          .lap_grace = milliseconds(o.lap_grace_ms),
+          .outbox_bytes = o.outbox_bytes,
+          .write_stall = s(o.write_stall_s),
+          .mailbox_items = std::bit_ceil(o.mailbox_size),
+          .broadcast_inbox_items = o.broadcast_inbox,
+          .connections = o.max_connections,
+          .connections_per_address = o.connections_per_address,
+          .connects_per_second = static_cast<uint32_t>(o.connects_per_second),
+          .send_buffer_bytes = static_cast<int>(o.sndbuf_bytes),
+          .notsent_lowat_bytes = static_cast<int>(o.notsent_lowat_bytes)};
+}
+
+std::string ServerCore::start() {
+  if (started()) return "a server is started once";
+  if (!options_.notice.empty()) return options_.notice;
+  if (std::string problem = options_.problem(); !problem.empty()) return problem;
+  for (const auto& cable : cables_) {
+    if (!cable->problem.empty()) refuse(cable->problem);
+  }
+  if (!route_problem_.empty()) return route_problem_;
+  const auto cpus = parse_cpus(options_.cpus);
+  if (!cpus) return "cpus: '" + options_.cpus + "' is not a list of cores such as 0-3,6";
+  cpus_ = *cpus;
+  ended_event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!ended_event_) return "no descriptor is left for the server";
+
+  for (PendingRoute& pending : pending_) {
+    if (pending.cable != nullptr) pending.route.check_origin = pending.cable->check_origin;
+    routes_.add(std::move(pending.route));
+  }
+  pending_.clear();
+  if (std::string problem = make_shards(); !problem.empty()) {
+    shards_.clear();  // closes what they listen on
+    context_.reset();
+    return problem;
+  }
+
+  const SignalsBlocked blocked;
+  std::lock_guard lock(join_mutex_);
+  running_shards_.store(shards_.size(), std::memory_order_relaxed);
+  state_.store(State::running, std::memory_order_release);
+  for (size_t i = 0; i < shards_.size(); ++i) threads_.emplace_back([this, i] { run_shard(i); });
+  logger_->log(LogLevel::info, "started",
+               {{"version", version()},
+                {"addresses", static_cast<uint64_t>(addresses_.size())},
+                {"address", std::string_view(addresses_.front())},
+                {"shards", static_cast<uint64_t>(shards_.size())},
+                {"backend", std::string_view(shards_.front()->backend_name())}});
+  return {};
+}
+
+std::string ServerCore::make_shards() {
+  const size_t cores = cpus_.empty() ? available_cpus() : cpus_.size();
+  const size_t count = options_.shards != 0 ? options_.shards : cores;
+
+  std::vector<std::vector<Descriptor>> listeners(count);
+  for (const std::string& text : options_.listen) {
+    std::string error;
+    std::optional<SocketAddress> address = SocketAddress::parse(text, &error);
+    for (size_t shard = 0; address && shard < count; ++shard) {
+      Descriptor listener = listen_on(*address, shard == 0 ? Listener::first : Listener::joining, &error);
+      if (!listener) break;
+      // The others join the port the kernel picked for the first.
+      if (shard == 0) address = local_address(listener.fd());
+      listeners[shard].push_back(std::move(listener));
+    }
+    if (!error.empty()) return error;
+    addresses_.push_back(address->to_string());
+  }
+
+  context_ = std::make_unique<ServerContext>(static_cast<ShardIndex>(count), limits(), routes_, *logger_);
+  const OriginPolicy origins{.allowed = options_.allowed_origins, .required = options_.require_origin};
+  const bool spins = options_.spin_us > 0 && count < cores;
+  for (size_t i = 0; i < count; ++i) {
+    std::string why_not;
+    std::unique_ptr<Backend> backend = make_backend(backend_kind(options_.backend), {}, &why_not);
+    if (backend == nullptr) return why_not;
+    if (!why_not.empty() && i == 0) {
+      logger_->log(LogLevel::warn, "io_uring_refused", {{"why", std::string_view(why_not)}});
+    }
+    std::vector<int> fds;
+    for (Descriptor& listener : listeners[i]) fds.push_back(listener.release());
+    uint64_t seed = i;
+    (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    shards_.push_back(std::make_unique<Shard>(*context_, static_cast<ShardIndex>(i), std::move(backend),
+                                              std::move(fds), origins, seed,
+                                              spins ? Duration(microseconds(options_.spin_us)) : Duration{}));
+    context_->shards.push_back(shards_.back().get());
+  }
+  return {};
+}
+
+void ServerCore::run_shard(size_t index) {
+  pthread_setname_np(pthread_self(), ("ringcast-" + std::to_string(index)).c_str());
+  if (!cpus_.empty() && !pin_this_thread(cpus_[index % cpus_.size()])) {
+    logger_->log(LogLevel::warn, "not_pinned",
+                 {{"shard", static_cast<uint64_t>(index)}, {"cpu", int64_t{cpus_[index % cpus_.size()]}}});
+  }
+  if (options_.thread_started) {
+    (void)guarded(*logger_, "thread_started", [this] { options_.thread_started(); });
+  }
+  shards_[index]->run();
+  // The last one out says so; release: what it did is seen by who saw the event.
+  if (running_shards_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    state_.store(State::stopped, std::memory_order_release);
+    const uint64_t one = 1;
+    (void)!write(ended_event_.fd(), &one, sizeof one);
+  }
+}
+
+// --- The end ----------------------------------------------------------------------------
+
+void ServerCore::begin_stop(std::chrono::milliseconds drain) {
+  State expected = State::running;
+  if (!state_.compare_exchange_strong(expected, State::stopping, std::memory_order_acq_rel) &&
+      expected != State::stopping) {
+    return;  // never started, or over
+  }
+  for (const auto& shard : shards_) {
+    if (drain.count() > 0) {
+      shard->post([drain](Shard& here) { here.drain(drain); });
+    } else {
+      shard->post([](Shard& here) { here.stop(); });
+    }
+  }
+}
+
+void ServerCore::wait() {
+  std::lock_guard lock(join_mutex_);
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+// --- Publishing from outside --------------------------------------------------------------
+
+BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload) {
+  const State state = state_.load(std::memory_order_acquire);
+  if (state != State::running && state != State::stopping) return BroadcastStatus::stopped;
+  if (stream.empty() || stream.size() > options_.stream_name_bytes ||
+      payload.size() > options_.max_message_bytes) {
+    outside_too_large_.fetch_add(1, std::memory_order_relaxed);
+    return BroadcastStatus::too_large;
+  }
+  if (kind == PayloadKind::text && !valid_utf8(payload)) {
+    outside_invalid_.fetch_add(1, std::memory_order_relaxed);
+    return BroadcastStatus::invalid;
+  }
+  Shard& home = *shards_[shards_.front()->home_of(hash)];
+  if (home.publish_from_outside(Message::create(stream, hash, kind, payload))) return BroadcastStatus::ok;
+  if (home.ended()) return BroadcastStatus::stopped;
+  outside_full_.fetch_add(1, std::memory_order_relaxed);
+  return BroadcastStatus::full;
+}
+
+Publisher ServerCore::publisher(std::shared_ptr<ServerCore> self, std::string_view stream) {
+  return Publisher(std::make_shared<const PublisherCore>(std::move(self), stream, hash64(stream)));
+}
+
+void ServerCore::set_allowed_origins(std::vector<std::string> allowed) {
+  const State state = state_.load(std::memory_order_acquire);
+  if (state != State::running && state != State::stopping) return;
+  const OriginPolicy policy{.allowed = std::move(allowed), .required = options_.require_origin};
+  for (const auto& shard : shards_) {
+    shard->post([policy](Shard& here) { here.set_origins(policy); });
+  }
+}
+
+}  // namespace ringcast::internal

@@ -1,0 +1,174 @@
+// Raw WebSockets as an embedder sees them: a WebSocket per connection, between the
+// RawSocket that drives it and the route's functions. On its connection's shard and
+// thread only.
+#include "ringcast/websocket.h"
+
+#include <utility>
+
+#include "base/utf8.h"
+#include "http_access.h"
+#include "server_core.h"
+#include "shard/raw_socket.h"
+#include "shard/shard.h"
+#include "tagged_log.h"
+#include "websocket_route.h"
+
+namespace ringcast {
+namespace internal {
+
+// Hangs on a RawSocket and holds what the embedder sees of it.
+class RawSession final : public Attachment {
+ public:
+  RawSession(ServerCore& core, RawSocket& socket, std::string_view path)
+      : core_(core), socket_(socket), path_(path), face_(*this) {}
+
+  static RawSession& of(RawSocket& socket) { return static_cast<RawSession&>(*socket.attachment); }
+
+  ServerCore& core() { return core_; }
+  RawSocket& socket() { return socket_; }
+  WebSocket& face() { return face_; }
+  std::string_view path() const { return path_; }
+  std::string_view tags() const { return tags_; }
+
+  void add_tag(std::string_view tag) { tags_.append(tags_.empty() ? "[" : " [").append(tag).append("]"); }
+
+ private:
+  ServerCore& core_;
+  RawSocket& socket_;
+  const std::string path_;
+  std::string tags_;
+  WebSocket face_;
+};
+
+bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal) {
+  if (!route_.authorize) return true;
+  bool allowed = false;
+  const CallResult result = guarded(core_.logger(), "authorize", [&] {
+    const RequestData data(exchange, core_.server());
+    const Request request = RequestAccess::make(data);
+    allowed = route_.authorize(request);
+  });
+  if (result == CallResult::failed) {
+    exchange.shard.counters().callback_exceptions.add();
+    refusal = {.status = 500, .content_type = "text/plain; charset=utf-8", .body = "Internal Server Error\n"};
+    return false;
+  }
+  if (!allowed) {
+    refusal = {.status = 401, .content_type = "text/plain; charset=utf-8", .body = "Unauthorized\n"};
+    refusal.headers.push_back({"WWW-Authenticate", "Bearer"});  // RFC 9110 15.5.2: a 401 names a scheme
+  }
+  return allowed;
+}
+
+CallResult WebSocketGate::open(RawSocket& socket, const Exchange& exchange) {
+  socket.attachment = std::make_unique<RawSession>(core_, socket, exchange.request.path());
+  if (!route_.open) return CallResult::ok;
+  return guarded(core_.logger(), "open", [&] { route_.open(RawSession::of(socket).face()); });
+}
+
+CallResult WebSocketGate::message(RawSocket& socket, Opcode opcode, MutableBytes payload) {
+  WebSocket& face = RawSession::of(socket).face();
+  const bool text = opcode == Opcode::text;
+  if (text ? !route_.message : !route_.binary) {
+    socket.close(CloseCode::unsupported_data, text ? "binary messages only" : "text messages only");
+    return CallResult::ok;
+  }
+  return guarded(core_.logger(), "message", [&] {
+    if (text) {
+      route_.message(face, Text(as_text(payload)));
+    } else {
+      route_.binary(face, Binary(Bytes(payload)));
+    }
+  });
+}
+
+void WebSocketGate::close(RawSocket& socket, CloseCode code, std::string_view reason) {
+  if (!route_.close) return;
+  const CallResult result = guarded(core_.logger(), "close", [&] {
+    route_.close(RawSession::of(socket).face(), static_cast<uint16_t>(code), reason);
+  });
+  if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
+}
+
+void WebSocketGate::error(RawSocket& socket, std::string_view reason) {
+  if (!route_.error) return;
+  const CallResult result =
+      guarded(core_.logger(), "error", [&] { route_.error(RawSession::of(socket).face(), reason); });
+  if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
+}
+
+}  // namespace internal
+
+// --- WebSocket ------------------------------------------------------------------------
+
+void WebSocket::send(Text text) {
+  RawSocket& socket = session_->socket();
+  // A client must fail a connection that sends it bad UTF-8; ours is better dropped here.
+  if (!valid_utf8(as_bytes(text.view()))) {
+    socket.shard().counters().dropped_for(DropReason::invalid).add();
+    return;
+  }
+  socket.send(Opcode::text, as_bytes(text.view()));
+}
+
+void WebSocket::send(Binary binary) {
+  session_->socket().send(Opcode::binary, binary.bytes());
+}
+
+void WebSocket::send(const Json& json) {
+  const std::string text = json.dump();
+  session_->socket().send(Opcode::text, as_bytes(text));
+}
+
+void WebSocket::close(uint16_t code, std::string_view reason) {
+  const auto wanted = static_cast<CloseCode>(code);
+  session_->socket().close(is_wire_close_code(wanted) ? wanted : CloseCode::normal, reason);
+}
+
+bool WebSocket::stream_from(std::string_view stream) {
+  return session_->socket().stream_from(stream);
+}
+void WebSocket::stop_stream_from(std::string_view stream) {
+  session_->socket().stop_stream_from(stream);
+}
+
+BroadcastStatus WebSocket::broadcast(std::string_view stream, Text text) {
+  return internal::told(session_->socket().broadcast(stream, PayloadKind::text, as_bytes(text.view())));
+}
+BroadcastStatus WebSocket::broadcast(std::string_view stream, Binary binary) {
+  return internal::told(session_->socket().broadcast(stream, PayloadKind::binary, binary.bytes()));
+}
+BroadcastStatus WebSocket::broadcast(std::string_view stream, const Json& json) {
+  const std::string text = json.dump();
+  return internal::told(session_->socket().broadcast(stream, PayloadKind::json, as_bytes(text)));
+}
+
+std::string WebSocket::parameter(std::string_view name) const {
+  return std::string(session_->socket().parameter(name));
+}
+std::string WebSocket::query(std::string_view name) const {
+  return session_->socket().query(name).value_or(std::string());
+}
+std::string_view WebSocket::path() const {
+  return session_->path();
+}
+std::string WebSocket::remote_address() const {
+  return session_->socket().peer().to_string();
+}
+uint64_t WebSocket::number() const {
+  return session_->socket().number();
+}
+
+void WebSocket::add_tags(std::initializer_list<std::string_view> tags) {
+  for (const std::string_view tag : tags) session_->add_tag(tag);
+}
+
+void WebSocket::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  internal::log_tagged(session_->core().logger(), level, event, session_->tags(), number(), fields);
+}
+
+Server& WebSocket::server() const {
+  return session_->core().server();
+}
+
+}  // namespace ringcast
