@@ -27,8 +27,6 @@
 
 namespace ringcast {
 
-std::string_view log_level_name(LogLevel level);
-
 // Writes the line and a newline to descriptor 2 in one system call.
 void log_to_stderr(std::string_view line);
 
@@ -40,11 +38,6 @@ struct LogOptions {
   std::function<int64_t()> unix_ms = {};      // the lines' time stamps; empty: the system's clock
   std::function<void()> thread_started = {};  // called first on the logger's thread
 };
-
-// A longer value is cut and ends in "…"; fields that find no room in the line
-// are left out and the line says truncated=true.
-inline constexpr size_t kLogLineBytesMax = 1008;
-inline constexpr size_t kLogValueBytesMax = 512;
 
 class Logger {
  public:
@@ -71,12 +64,12 @@ class Logger {
   struct Slot;
 
   bool push(std::string_view line);
+  void signal_writer();
   void run();
   bool write_next();
   void write_dropped(uint64_t count);
   void to_sink(std::string_view line);
-  void sleep_until_signalled(uint32_t seen);
-  void announce_written();
+  int64_t unix_ms() const;
 
   const LogFormat format_;
   const LogSink sink_;
