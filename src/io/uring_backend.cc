@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "io/clock.h"
+#include "io/uring_compat.h"
 
 namespace ringcast {
 namespace {
@@ -42,7 +43,7 @@ enum class UringBackend::Kind : uint8_t {
 TurnTime UringBackend::turn(std::span<const Submission> submissions, Completions& completions,
                             Instant deadline) {
   if (!enabled_) {
-    RC_ASSERT(io_uring_enable_rings(&ring_) == 0);
+    RC_ASSERT(uring::enable_ring(ring_.ring_fd) == 0);
     enabled_ = true;
   }
   submissions_ = submissions;

@@ -33,4 +33,11 @@ inline int register_buffer_ring(int ring_fd, const BufferRingRegistration& regis
   return result < 0 ? -errno : 0;
 }
 
+// Starts a ring made disabled; the caller becomes its only submitter. By hand because
+// 2.3's header declares io_uring_enable_rings and its library does not export it.
+inline int enable_ring(int ring_fd) {
+  const long result = syscall(__NR_io_uring_register, ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return result < 0 ? -errno : 0;
+}
+
 }  // namespace ringcast::uring

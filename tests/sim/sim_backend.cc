@@ -1,0 +1,339 @@
+// The simulated network and the backend on it. One thread, wake() aside.
+#include "tests/sim/sim_backend.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "io/socket.h"
+
+namespace ringcast::sim {
+namespace {
+
+constexpr size_t kRecvMax = 16 * 1024;  // per socket and turn
+constexpr int kFirstDescriptor = 3;
+constexpr int64_t kUnixEpochMs = 1'700'000'000'000;  // wall-clock time when the virtual clock reads 0
+
+}  // namespace
+
+// ---- Network
+
+void Network::advance_to(Instant instant) {
+  RC_ASSERT(instant >= now_);
+  now_ = instant;
+}
+
+Network::Socket& Network::at(int fd) {
+  const auto found = sockets_.find(fd);
+  RC_ASSERT(found != sockets_.end());
+  return *found->second;
+}
+
+const Network::Socket& Network::at(int fd) const {
+  return const_cast<Network*>(this)->at(fd);
+}
+
+int Network::lowest_free_descriptor() const {
+  int fd = kFirstDescriptor;
+  for (const auto& [taken, socket] : sockets_) {
+    if (taken != fd) break;
+    ++fd;
+  }
+  return fd;
+}
+
+// The lowest free number, as a kernel gives: so numbers are used again at once.
+int Network::place(std::unique_ptr<Socket> socket) {
+  const int fd = lowest_free_descriptor();
+  if (fd >= descriptor_limit_) return -EMFILE;
+  sockets_.emplace(fd, std::move(socket));
+  return fd;
+}
+
+int Network::listen(uint16_t port) {
+  const auto taken = [&](uint16_t candidate) {
+    return std::any_of(sockets_.begin(), sockets_.end(),
+                       [&](const auto& entry) { return entry.second->port == candidate; });
+  };
+  if (port == 0) {
+    port = 10'000;
+    while (taken(port)) ++port;
+  } else if (taken(port)) {
+    return -EADDRINUSE;
+  }
+  auto listener = std::make_unique<Socket>();
+  listener->port = port;
+  return place(std::move(listener));
+}
+
+uint16_t Network::port(int listener) const {
+  return at(listener).port;
+}
+
+int Network::make_socket() {
+  return place(std::make_unique<Socket>());
+}
+
+int Network::connect(int fd, uint16_t port) {
+  const auto listener = std::find_if(sockets_.begin(), sockets_.end(), [&](const auto& entry) {
+    return port != 0 && entry.second->port == port;
+  });
+  if (listener == sockets_.end()) return -ECONNREFUSED;
+  Socket& near = at(fd);
+  auto far = std::make_unique<Socket>();
+  near.other = far.get();
+  far->other = &near;
+  listener->second->backlog.push_back(std::move(far));
+  return 0;
+}
+
+int Network::connect(uint16_t port) {
+  const int fd = make_socket();
+  if (fd < 0) return fd;
+  const int result = connect(fd, port);
+  if (result < 0) sockets_.erase(fd);
+  return result < 0 ? result : fd;
+}
+
+int Network::accept(int listener) {
+  Socket& socket = at(listener);
+  // As the kernel does it: the number is drawn before the queue is looked at.
+  if (lowest_free_descriptor() >= descriptor_limit_) return -EMFILE;
+  if (socket.backlog.empty()) return -EAGAIN;
+  std::unique_ptr<Socket> accepted = std::move(socket.backlog.front());
+  socket.backlog.pop_front();
+  return place(std::move(accepted));
+}
+
+int64_t Network::send(int fd, Bytes bytes) {
+  Socket& socket = at(fd);
+  if (socket.reset) {
+    socket.reset = false;
+    socket.was_reset = true;
+    return -ECONNRESET;
+  }
+  if (socket.was_reset || socket.sent_finish) return -EPIPE;
+  if (socket.other == nullptr) {
+    // The first bytes to a closed end are taken; its answer is RST.
+    socket.reset = true;
+    return static_cast<int64_t>(bytes.size());
+  }
+  Socket& other = *socket.other;
+  const size_t room = socket.send_buffer - std::min(socket.send_buffer, other.inbox.size());
+  const size_t taken = std::min(room, bytes.size());
+  if (taken == 0 && !bytes.empty()) return -EAGAIN;
+  other.inbox.insert(other.inbox.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
+  return static_cast<int64_t>(taken);
+}
+
+int64_t Network::recv(int fd, MutableBytes into) {
+  Socket& socket = at(fd);
+  if (socket.reset) {
+    socket.reset = false;
+    socket.was_reset = true;
+    return -ECONNRESET;
+  }
+  const size_t count = std::min(into.size(), socket.inbox.size());
+  if (count == 0) return socket.finished || socket.was_reset ? 0 : -EAGAIN;
+  const auto end = socket.inbox.begin() + static_cast<ptrdiff_t>(count);
+  std::copy(socket.inbox.begin(), end, into.begin());
+  socket.inbox.erase(socket.inbox.begin(), end);
+  return static_cast<int64_t>(count);
+}
+
+void Network::shutdown(int fd) {
+  Socket& socket = at(fd);
+  socket.sent_finish = true;
+  if (socket.other != nullptr) socket.other->finished = true;
+}
+
+void Network::end(Socket& socket, bool reset) {
+  for (const auto& waiting : socket.backlog) end(*waiting, true);
+  if (socket.other == nullptr) return;
+  Socket& other = *socket.other;
+  other.other = nullptr;
+  other.finished = true;
+  if (reset || !socket.inbox.empty()) {
+    other.reset = true;
+    other.inbox.clear();
+  }
+}
+
+void Network::close(int fd, bool reset) {
+  end(at(fd), reset);
+  sockets_.erase(fd);
+}
+
+bool Network::acceptable(int fd) const {
+  return !at(fd).backlog.empty();
+}
+
+bool Network::readable(int fd) const {
+  const Socket& socket = at(fd);
+  return !socket.inbox.empty() || socket.finished || socket.reset || socket.was_reset;
+}
+
+// As TCP says it: not at the first free byte, but when a third is free.
+bool Network::writable(int fd) const {
+  const Socket& socket = at(fd);
+  if (socket.other == nullptr || socket.reset || socket.was_reset || socket.sent_finish) return true;
+  return socket.other->inbox.size() <= socket.send_buffer - (socket.send_buffer + 2) / 3;
+}
+
+void Network::set_send_buffer(int fd, size_t bytes) {
+  at(fd).send_buffer = bytes;
+}
+
+// ---- SimBackend
+
+TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& completions,
+                          Instant deadline) {
+  completions_ = &completions;
+  sent_.clear();
+  for (const Submission& submission : submissions) submit(submission);
+  lent_.clear();  // what the last turn lent; nothing sends from it any more
+  deliver();
+
+  sleeping_until_ = network_.now();
+  const bool nothing = completions.short_sends.empty() && completions.others.empty();
+  if (!woken_.exchange(false) && nothing && deadline > network_.now()) {
+    sleeping_until_ = deadline;
+    // Nobody else moves while this one sleeps: only the deadline can end it.
+    if (sleep_ == Sleep::advance && deadline != kNever) network_.advance_to(deadline);
+  }
+  completions_ = nullptr;
+  const auto elapsed = std::chrono::duration_cast<milliseconds>(network_.now().time_since_epoch());
+  return {.now = network_.now(), .unix_ms = kUnixEpochMs + elapsed.count()};
+}
+
+size_t SimBackend::operations_in_flight() const noexcept {
+  size_t count = 0;
+  for (const auto& [fd, armed] : armed_) {
+    count += static_cast<size_t>(std::count(std::begin(armed.armed), std::end(armed.armed), true));
+  }
+  return count;
+}
+
+bool SimBackend::ready() const {
+  if (woken_.load()) return true;
+  return std::any_of(armed_.begin(), armed_.end(), [&](const auto& entry) {
+    const auto& [fd, armed] = entry;
+    return (armed.armed[kRecv] && network_.readable(fd)) ||
+           (armed.armed[kAccept] && network_.acceptable(fd)) || (armed.armed[kPoll] && network_.writable(fd));
+  });
+}
+
+void SimBackend::submit(const Submission& submission) {
+  const int fd = submission.fd;
+  switch (submission.operation) {
+    case Operation::accept:
+      return arm(submission, kAccept);
+    case Operation::recv:
+      return arm(submission, kRecv);
+    case Operation::poll_writable:
+      return arm(submission, kPoll);
+    case Operation::connect:
+      return connect(submission);
+    case Operation::send:
+      return send(submission);
+    case Operation::shutdown:
+      return network_.shutdown(fd);
+    case Operation::cancel:
+      cancel(fd, kRecv);
+      return cancel(fd, kPoll);
+    case Operation::cancel_accept:
+      return cancel(fd, kAccept);
+    case Operation::close:
+      for (uint8_t kind = 0; kind < kKinds; ++kind) cancel(fd, kind);
+      armed_.erase(fd);
+      network_.close(fd, submission.reset);
+      return complete(Operation::close, submission.token, 0);
+  }
+}
+
+void SimBackend::send(const Submission& submission) {
+  RC_ASSERT(sent_.insert(submission.fd).second);
+  std::vector<std::byte> bytes;
+  if (submission.iovec_count > 0) {
+    RC_ASSERT(submission.iovec_count <= kSendPartsMax);
+    for (const iovec& part : std::span(static_cast<const iovec*>(submission.data), submission.iovec_count)) {
+      const auto* from = static_cast<const std::byte*>(part.iov_base);
+      bytes.insert(bytes.end(), from, from + part.iov_len);
+    }
+  } else {
+    const auto* from = static_cast<const std::byte*>(submission.data);
+    bytes.assign(from, from + submission.size);
+  }
+  RC_ASSERT(bytes.size() <= kSendBytesMax);
+  const int64_t taken = network_.send(submission.fd, bytes);
+  if (taken == static_cast<int64_t>(bytes.size())) return;
+  completions_->short_sends.push_back({.operation = Operation::send,
+                                       .result = taken == -EAGAIN ? 0 : static_cast<int32_t>(taken),
+                                       .token = submission.token});
+}
+
+void SimBackend::connect(const Submission& submission) {
+  const auto address = SocketAddress::from(static_cast<const sockaddr*>(submission.data),
+                                           static_cast<socklen_t>(submission.size));
+  RC_ASSERT(address.has_value());
+  complete(Operation::connect, submission.token, network_.connect(submission.fd, address->port));
+}
+
+void SimBackend::arm(const Submission& submission, uint8_t kind) {
+  Armed& armed = armed_[submission.fd];
+  RC_ASSERT(!armed.armed[kind]);
+  armed.armed[kind] = true;
+  armed.token[kind] = submission.token;
+}
+
+void SimBackend::cancel(int fd, uint8_t kind) {
+  constexpr Operation kOperations[] = {Operation::recv, Operation::accept, Operation::poll_writable};
+  const auto found = armed_.find(fd);
+  if (found == armed_.end() || !found->second.armed[kind]) return;
+  found->second.armed[kind] = false;
+  complete(kOperations[kind], found->second.token[kind], -ECANCELED);
+}
+
+void SimBackend::deliver() {
+  for (auto& [fd, armed] : armed_) {
+    if (armed.armed[kAccept]) deliver_accept(fd, armed);
+    if (armed.armed[kRecv]) deliver_recv(fd, armed);
+    if (armed.armed[kPoll] && network_.writable(fd)) {
+      armed.armed[kPoll] = false;
+      complete(Operation::poll_writable, armed.token[kPoll], 0);
+    }
+  }
+  std::erase_if(armed_, [](const auto& entry) { return !entry.second.any(); });
+}
+
+void SimBackend::deliver_recv(int fd, Armed& armed) {
+  if (!network_.readable(fd)) return;
+  std::vector<std::byte> bytes(kRecvMax);
+  const int64_t count = network_.recv(fd, bytes);
+  RC_ASSERT(count != -EAGAIN);
+  if (count <= 0) {
+    armed.armed[kRecv] = false;
+    return complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count));
+  }
+  const auto size = static_cast<size_t>(count);
+  auto& piece = lent_.emplace_back(std::make_unique<std::byte[]>(size));
+  std::memcpy(piece.get(), bytes.data(), size);
+  complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count), true, {piece.get(), size});
+}
+
+void SimBackend::deliver_accept(int fd, Armed& armed) {
+  while (network_.acceptable(fd)) {
+    const int accepted = network_.accept(fd);
+    armed.armed[kAccept] = accepted >= 0;
+    complete(Operation::accept, armed.token[kAccept], accepted, accepted >= 0);
+    if (accepted < 0) return;
+  }
+}
+
+void SimBackend::complete(Operation operation, Token token, int32_t result, bool more, MutableBytes bytes) {
+  completions_->others.push_back(
+      {.operation = operation, .more = more, .result = result, .token = token, .bytes = bytes});
+}
+
+}  // namespace ringcast::sim
