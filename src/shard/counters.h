@@ -50,9 +50,9 @@ const char* to_string(EndReason reason);
 
 // Why a broadcast or a message did not reach somebody who might have expected it.
 enum class DropReason : uint8_t {
-  mailbox_full,      // publish refused: BroadcastStatus::full
-  too_large,         // publish refused: BroadcastStatus::too_large
-  invalid,           // publish refused: BroadcastStatus::invalid
+  mailbox_full,      // publish refused: PublishStatus::full
+  too_large,         // publish refused: PublishStatus::too_large
+  invalid,           // publish refused: PublishStatus::invalid
   binary_on_cable,   // Action Cable carries JSON only
   lapped,            // frames a lapped cursor did not get
   connection_ended,  // frames in the outbox of a connection that ended

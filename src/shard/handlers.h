@@ -58,9 +58,9 @@ struct HttpAnswer {
     std::string value;
   };
   int status = 200;
-  std::string content_type;
-  std::string body;
-  std::vector<Header> headers;
+  std::string content_type = {};
+  std::string body = {};
+  std::vector<Header> headers = {};
   bool close = false;
 };
 

@@ -43,20 +43,14 @@ class Inbox {
     std::lock_guard lock(mutex_);
     closed_ = true;
   }
-  bool closed() const {
-    std::lock_guard lock(mutex_);
-    return closed_;
-  }
 
-  // The shard. Everything that waits, appended to the two vectors.
+  // The shard. Everything that waits; messages only if they are asked for.
   bool waiting() const { return waiting_.load(std::memory_order_acquire); }
-  void take(std::vector<MessageRef>& messages, std::vector<Task>& tasks) {
+  void take(std::vector<MessageRef>* messages, std::vector<Task>& tasks) {
     std::lock_guard lock(mutex_);
-    for (MessageRef& message : messages_) messages.push_back(std::move(message));
-    for (Task& task : tasks_) tasks.push_back(std::move(task));
-    messages_.clear();
-    tasks_.clear();
-    waiting_.store(false, std::memory_order_relaxed);
+    std::swap(tasks, tasks_);
+    if (messages != nullptr) std::swap(*messages, messages_);
+    waiting_.store(!messages_.empty(), std::memory_order_relaxed);
   }
 
  private:

@@ -33,12 +33,12 @@ struct Limits {
   uint32_t commands_per_second = 0;            // per connection: 1008; 0: off
 
   // Streams
-  size_t stream_name_bytes = 1024;           // BroadcastStatus::too_large; subscribing: reject
+  size_t stream_name_bytes = 1024;           // PublishStatus::too_large; subscribing: reject
   size_t frame_log_bytes = 4 * 1024 * 1024;  // at least 4 × the largest message
   Duration lap_grace = milliseconds(250);
   size_t outbox_bytes = 1024 * 1024;    // high water; one message may exceed it
   Duration write_stall = seconds(30);   // no progress at all while bytes wait: reset
-  size_t mailbox_items = 1024;          // per lane and shard pair, a power of two
+  size_t mailbox_items = 4096;          // per lane and shard pair, a power of two
   size_t broadcast_inbox_items = 8192;  // publishes from other threads, per home shard
 
   // Admission

@@ -8,7 +8,7 @@ Mailboxes::Mailboxes(ShardIndex shards, size_t items)
   requests_.reserve(pairs);
   deliveries_.reserve(pairs);
   for (size_t pair = 0; pair < pairs; ++pair) {
-    requests_.push_back(std::make_unique<SpscRing<Request>>(items));
+    requests_.push_back(std::make_unique<SpscRing<ShardRequest>>(items));
     deliveries_.push_back(std::make_unique<SpscRing<Delivery>>(items));
   }
 }

@@ -24,7 +24,7 @@ namespace ringcast {
 
 using ShardIndex = uint16_t;
 
-struct Request {
+struct ShardRequest {
   enum class Kind : uint8_t {
     publish,      // `message`
     subscribe,    // `message` carries the stream's name alone; `stream` names the asker's side
@@ -33,14 +33,14 @@ struct Request {
   };
   Kind kind;
   int descriptor = -1;
-  SlotId stream;
-  MessageRef message;
+  SlotId stream = {};
+  MessageRef message = {};
 };
 
 struct Delivery {
   // The receiving shard's own name of the stream. A stale one is from before an
   // unsubscribe and is dropped: nobody here listens under that name any more.
-  SlotId stream;
+  SlotId stream = {};
   MessageRef message;  // empty: the acknowledgement of a subscribe; all that follows is live
 };
 
@@ -79,7 +79,7 @@ class Mailboxes {
   Mailboxes(ShardIndex shards, size_t items);
 
   ShardIndex shards() const { return shards_; }
-  SpscRing<Request>& requests(ShardIndex from, ShardIndex to) { return *requests_[from * shards_ + to]; }
+  SpscRing<ShardRequest>& requests(ShardIndex from, ShardIndex to) { return *requests_[from * shards_ + to]; }
   SpscRing<Delivery>& deliveries(ShardIndex from, ShardIndex to) { return *deliveries_[from * shards_ + to]; }
   Bell& bell(ShardIndex shard) { return bells_[shard]; }
 
@@ -88,7 +88,7 @@ class Mailboxes {
 
  private:
   const ShardIndex shards_;
-  std::vector<std::unique_ptr<SpscRing<Request>>> requests_;
+  std::vector<std::unique_ptr<SpscRing<ShardRequest>>> requests_;
   std::vector<std::unique_ptr<SpscRing<Delivery>>> deliveries_;
   std::unique_ptr<Bell[]> bells_;
 };

@@ -21,6 +21,14 @@ enum class PayloadKind : uint8_t {
   json,    // valid JSON, spliced byte for byte
 };
 
+// What became of a publish on its way to the stream's home. Never a silent loss.
+enum class [[nodiscard]] PublishStatus : uint8_t{
+    ok,
+    full,       // no room on the way: nothing was published
+    too_large,  // payload or stream name beyond its limit
+    invalid,    // text that is not UTF-8, JSON that is not JSON, an empty stream name
+};
+
 class MessageRef;
 
 // Stream name and payload lie behind the object in the same allocation.

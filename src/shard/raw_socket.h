@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "ringcast/broadcast.h"
 #include "shard/handlers.h"
 #include "shard/message.h"
 #include "shard/routes.h"
@@ -38,7 +37,7 @@ class RawSocket {
   bool stream_from(std::string_view stream);
   void stop_stream_from(std::string_view stream);
 
-  BroadcastStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
+  PublishStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
 
   std::string_view parameter(std::string_view name) const;        // of the path; empty if absent
   std::optional<std::string> query(std::string_view name) const;  // of the query string, decoded
@@ -54,7 +53,7 @@ class RawSocket {
   void message(Opcode opcode, MutableBytes payload);
   void protocol_error(std::string_view problem);
   void ended(CloseCode code, std::string_view reason);
-  const Route& route() const { return route_; }
+  std::span<const PathParameter> parameters() const { return parameters_; }
 
  private:
   Connection& connection_;

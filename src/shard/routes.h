@@ -22,9 +22,9 @@ struct Route {
   PathPattern pattern;
 
   // Exactly the one that `kind` names is set.
-  std::unique_ptr<HttpHandler> http;
-  std::unique_ptr<WebSocketHandler> websocket;
-  std::unique_ptr<CableHandler> cable;
+  std::unique_ptr<HttpHandler> http = {};
+  std::unique_ptr<WebSocketHandler> websocket = {};
+  std::unique_ptr<CableHandler> cable = {};
 
   uint64_t message_bytes = 0;       // websocket, cable: 0 takes Limits::message_bytes
   uint64_t request_body_bytes = 0;  // http: 0 takes Limits::request_body_bytes

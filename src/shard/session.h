@@ -12,9 +12,8 @@
 #include <vector>
 
 #include "base/hash.h"
-#include "base/timer_wheel.h"
 #include "protocol/cable.h"
-#include "ringcast/broadcast.h"
+#include "shard/deadline.h"
 #include "shard/handlers.h"
 #include "shard/message.h"
 #include "shard/routes.h"
@@ -32,11 +31,13 @@ class SessionChannel {
   enum class State : uint8_t {
     subscribing,  // subscribed() runs, or its streams are not all live yet
     confirmed,
-    rejected,
-    ended,
+    ended,  // rejected, unsubscribed, or the session is over
   };
 
   SessionChannel(Session& session, uint32_t index, std::string identifier, Json params);
+  SessionChannel(const SessionChannel&) = delete;
+  SessionChannel& operator=(const SessionChannel&) = delete;
+  ~SessionChannel();
 
   // --- For the handler ---------------------------------------------------------
 
@@ -63,9 +64,13 @@ class SessionChannel {
   friend class Session;
 
   struct Periodic {
-    Timer timer;
-    Duration interval;
-    uint32_t index;
+    Periodic(SessionChannel& channel, Duration interval, uint32_t index);
+    void due();
+
+    SessionChannel& channel;
+    const Duration interval;
+    const uint32_t index;
+    Deadline deadline;
   };
 
   Session& session_;
@@ -74,7 +79,8 @@ class SessionChannel {
   const Json params_;
   State state_ = State::subscribing;
   bool reject_asked_ = false;
-  uint32_t streams_pending_ = 0;  // subscribed but not live yet
+  bool in_subscribed_ = false;
+  uint32_t streams_pending_ = 0;  // asked for, not live yet
   std::unique_ptr<ChannelHandler> handler_;
   std::deque<Command> waiting_;  // commands that came while subscribing, in order
   std::vector<std::unique_ptr<Periodic>> periodics_;
@@ -104,7 +110,7 @@ class Session {
   // Tells the client why and closes with 1000, as a remote disconnect does.
   void disconnect(std::string_view reason, bool reconnect);
 
-  BroadcastStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
+  PublishStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
 
   uint64_t number() const;
   const IpAddress& peer() const;
@@ -122,7 +128,7 @@ class Session {
   void subscription_live(uint32_t owner);
 
   // Whether commands queued behind unconfirmed subscriptions ask for a pause of reading.
-  bool congested() const { return waiting_commands_ > 0 && waiting_commands_ >= pending_commands_max_; }
+  bool congested() const;
 
   Connection& connection() const { return connection_; }
 
@@ -131,26 +137,30 @@ class Session {
 
   void execute(Command& command);
   void subscribe(Command& command);
+  void reject(std::string_view identifier);
+  void confirm(SessionChannel& channel);
   void perform(SessionChannel& channel, const Command& command);
-  void unsubscribe(SessionChannel& channel);
-  void settle(SessionChannel& channel);  // confirm or reject once nothing is pending
-  void run_waiting(SessionChannel& channel);
   void end_channel(SessionChannel& channel);
-  void ignore(std::string_view problem, std::string_view detail);
-  void send_text(std::string_view text);
+  void run_waiting(SessionChannel& channel);
+  void ignore(std::string_view problem);
+  bool within_rate();
+  SessionChannel* find(std::string_view identifier);
 
   Connection& connection_;
   const Route& route_;
+  // Keys: SessionChannel::identifier().
   std::unordered_map<std::string_view, std::unique_ptr<SessionChannel>, StringHash, std::equal_to<>>
       channels_;
   std::unordered_map<uint32_t, SessionChannel*> by_index_;
   std::vector<std::pair<std::string, std::string>> identifiers_;
   std::string tags_;
-  Command command_;  // reused, so that decoding allocates nothing in steady state
+  Command command_;    // reused, so that decoding allocates nothing in steady state
+  std::string reply_;  // likewise for what is encoded
   uint32_t next_index_ = 1;
   uint32_t errors_ = 0;
+  uint32_t commands_this_second_ = 0;
+  Instant second_began_{};
   size_t waiting_commands_ = 0;
-  size_t pending_commands_max_;
   bool unauthorized_ = false;
   bool welcomed_ = false;
 };

@@ -22,15 +22,16 @@
 #include <string_view>
 #include <vector>
 
-#include "auth/origin.h"
 #include "base/log.h"
+#include "base/prng.h"
 #include "base/slab.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
 #include "io/backend.h"
-#include "ringcast/broadcast.h"
+#include "shard/address_counts.h"
 #include "shard/connection.h"
 #include "shard/counters.h"
+#include "shard/deadline.h"
 #include "shard/hub.h"
 #include "shard/inbox.h"
 #include "shard/limits.h"
@@ -55,9 +56,21 @@ struct ServerContext {
   const Routes& routes;
   Logger& logger;
   Mailboxes mailboxes;
-  // Each shard's own, for what looks across shards: balance, admission, metrics.
+  // For what looks across shards (balance, admission, metrics). Filled before any
+  // of them turns.
   std::vector<class Shard*> shards;
-  std::atomic<uint64_t> connection_numbers{0};  // taken in blocks, see Shard::next_connection_number
+  std::atomic<uint64_t> connection_numbers{0};  // taken in blocks
+  // Shards that have nothing left to do but take mail. They end together, so that
+  // nobody ever waits for a home that is gone.
+  std::atomic<ShardIndex> shards_over{0};
+  AddressCounts addresses;
+};
+
+// One of several messages that are published together or not at all.
+struct Publication {
+  std::string_view stream;
+  PayloadKind kind;
+  Bytes payload;
 };
 
 class Shard {
@@ -121,6 +134,7 @@ class Shard {
 
   void submit(const Submission& submission) { submissions_.push_back(submission); }
   Connection* find(SlotId id) { return connections_.find(id); }
+  Connection& connection(SlotId id) { return connections_[id]; }
 
   // The connection has something to send; it is flushed at the end of the turn.
   void mark_dirty(Connection& connection);
@@ -134,60 +148,97 @@ class Shard {
   uint64_t next_connection_number();
 
   // Publishes for a connection or a handler of this shard.
-  BroadcastStatus publish(std::string_view stream, PayloadKind kind, Bytes payload);
+  PublishStatus publish(std::string_view stream, PayloadKind kind, Bytes payload);
+  // All, in order, or none.
+  PublishStatus publish_all(std::span<const Publication> publications);
+
+  // A request was refused: one line, rate-limited.
+  void note_refusal(const Connection& connection, int status, std::string_view why);
+
+  // The current second's Action Cable ping, encoded once for all.
+  Bytes ping_text();
+
+  LogBudget& log() { return log_; }
+
+  // Something of this connection ended or drained with its send: look at it once
+  // the whole batch is settled.
+  void look_after_settling(SlotId connection) { settled_.push_back(connection); }
 
   // Admission: 0, or the status to refuse a new connection's request with.
   int admission_status(const IpAddress& peer);
 
  private:
+  struct Listener {
+    int fd;
+    bool armed = false;
+  };
+
   void dispatch(const Completion& completion);
   void accepted(const Completion& completion);
   void adopt(int descriptor);
   void arm_accept();
-  bool drain_mail();
+  ShardIndex least_loaded() const;
+  void close_listeners();
   void drain_inbox();
+  void drain_requests(ShardIndex from);
+  void drain_deliveries(ShardIndex from);
+  void drain_mail();
   void flush();
   void drain_step();
+  void report();
   Instant sleep_until();
+  bool held_back() const;
   void end_if_over();
 
   ServerContext& context_;
   const ShardIndex index_;
   const Duration spin_;
-  std::unique_ptr<Backend> backend_;
+  const std::unique_ptr<Backend> backend_;
   TurnTime time_;
   Counters counters_;
   Prng prng_;
   TimerWheel timers_;
   SendBatch sends_;
   OriginPolicy origins_;
+  LogBudget log_;
+  std::string ping_text_;
+  int64_t ping_second_ = -1;
 
-  Slab<Connection> connections_;
   Hub hub_;
+  Slab<Connection> connections_;  // after the hub: its subscriptions refer to connections
   Inbox inbox_;
 
   std::vector<Submission> submissions_;
   Completions completions_;
-  std::vector<SlotId> dirty_;
+  std::vector<SlotId> dirty_, dirty_spare_;
+  std::vector<SlotId> settled_;
   std::vector<SlotId> waiting_for_room_;
   std::vector<MessageRef> inbox_messages_;
   size_t inbox_taken_ = 0;
   std::vector<Inbox::Task> tasks_;
+  std::vector<size_t> per_home_;  // of the publications being counted
+  ShardIndex first_lane_ = 0;
+  bool mail_left_ = false;      // a bound was reached: look again at once
+  bool requests_wait_ = false;  // for room in a delivery lane
+  Instant spinning_until_{};
+  bool begun_ = false;
 
-  std::vector<int> listeners_;
-  Timer accept_timer_;  // accepting again after EMFILE
-  Timer drain_timer_;   // the next step of the drain
+  std::vector<Listener> listeners_;
+  Deadline accept_deadline_;  // accepting again after EMFILE
+  Deadline drain_deadline_;   // the next step of the drain
+  Deadline report_deadline_;
   Instant drain_end_{};
-  uint32_t drain_slot_ = 0;
+  std::vector<SlotId> drain_order_;
+  size_t drained_ = 0;
   size_t drain_per_step_ = 0;
-  size_t accepts_armed_ = 0;
-  size_t closing_listeners_ = 0;
+  size_t plain_closes_ = 0;  // closes under way of descriptors that are no connections
   uint64_t numbers_next_ = 0, numbers_end_ = 0;
   uint64_t connect_tokens_millis_ = 0;
   Instant connect_refill_{};
-  bool accepting_ = true;
+  bool listeners_closed_ = false;
   bool draining_ = false;
   bool stopping_ = false;
+  bool over_ = false;
   std::atomic<bool> ended_{false};
 };
 

@@ -1,0 +1,214 @@
+// One peer: its socket's life, what it sends and what it is sent. Bytes come in as
+// completions and go through the HTTP exchange, then through the WebSocket reader
+// to a raw socket or an Action Cable session; bytes go out through the outbox and
+// the cursors of its subscriptions, in one send a turn. Owned by its shard, on its
+// thread only.
+//
+// Every operation asked of the backend is accounted for: terminate() cancels, each
+// completion joins, and the last one (the close) releases the slot.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/slab.h"
+#include "base/time.h"
+#include "io/backend.h"
+#include "io/socket.h"
+#include "protocol/frame.h"
+#include "protocol/websocket.h"
+#include "shard/counters.h"
+#include "shard/deadline.h"
+#include "shard/message.h"
+#include "shard/outbox.h"
+
+namespace ringcast {
+
+class HttpExchange;
+class RawSocket;
+class Session;
+class Shard;
+struct Route;
+struct Subscription;
+
+using ConnectionId = SlotId;
+
+constexpr Token token_of(ConnectionId id) {
+  return {uint64_t{id.slot} << 32 | id.generation};
+}
+constexpr ConnectionId connection_of(Token token) {
+  return {static_cast<uint32_t>(token.value >> 32), static_cast<uint32_t>(token.value)};
+}
+
+inline constexpr uint32_t kNotInBatch = UINT32_MAX;
+
+class Connection {
+ public:
+  enum class State : uint8_t {
+    http,         // requests and their answers
+    open,         // a WebSocket
+    closing,      // our last bytes are queued or sent; input is discarded until the peer is done
+    terminating,  // operations are being ended; the close completes last and releases the slot
+  };
+
+  Connection(Shard& shard, int fd, uint64_t number, IpAddress peer);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection();
+
+  void start(ConnectionId id);
+  void completed(const Completion& completion);
+
+  // --- Sending -------------------------------------------------------------------
+
+  // A whole message of this connection's own, behind what its subscriptions of
+  // channel `owner` (0: all of them) were sent before it.
+  void send_message(Opcode opcode, Bytes payload, uint32_t owner = 0);
+  // A text frame in answer to a command: behind what was sent of our own before it,
+  // ahead of every stream.
+  void send_reply(Bytes text);
+  // A frame that overtakes data: control frames and pings.
+  void send_urgent(Opcode opcode, Bytes payload);
+  // Raw bytes of the HTTP phase, the 101 included.
+  std::vector<std::byte>& http_output();
+
+  // Begins the closing handshake; `reason` is what the peer reads, `why` what we count.
+  void close(CloseCode code, std::string_view reason, EndReason why);
+  // Ends it now, at any point of its life. `reset`: the peer gets RST.
+  void terminate(EndReason why, bool reset = false);
+
+  // --- Streams --------------------------------------------------------------------
+
+  // The hub says that `subscription` is live.
+  void subscription_live(Subscription& subscription);
+
+  // A cursor of ours was lapped and its stream's policy is to close.
+  void close_too_slow();
+
+  // Server restart: tells the peer and closes.
+  void drain();
+
+  // --- For the hub and the send batch ----------------------------------------------
+
+  ConnectionId id() const { return id_; }
+  int fd() const { return fd_; }
+  State state() const { return state_; }
+  Shard& shard() const { return shard_; }
+  uint64_t number() const { return number_; }
+  const IpAddress& peer() const { return peer_; }
+
+  // Whether a send may be queued now.
+  bool can_send() const { return !blocked_ && !holding_ && !fin_sent_ && state_ != State::terminating; }
+  // Waits for writability, without progress since.
+  bool stalled() const { return blocked_; }
+  Instant stalled_since() const { return stalled_since_; }
+
+  // What the batch settles.
+  Outbox* outbox() { return outbox_.get(); }
+  void send_settled(size_t bytes, bool took_all);
+  void send_failed(int error);
+  void after_settling();
+  void prepend_rest(Bytes rest);
+  uint32_t batch_entry = kNotInBatch;  // this turn's send
+
+  // Streams only while the conversation lasts: nothing follows a Close.
+  Subscription* subscriptions() const { return subscriptions_; }
+  void add_subscription(Subscription& subscription);
+  void remove_subscription(Subscription& subscription);
+  size_t subscription_count() const { return subscription_count_; }
+  Subscription* find_subscription(uint32_t owner, std::string_view stream) const;
+
+  // Reads on if nothing asks for a pause any more.
+  void maybe_resume();
+  // The mailboxes have room again (Shard::wait_for_room).
+  void room_again();
+
+  bool dirty = false;  // in the shard's list
+
+ private:
+  // Input
+  void received(const Completion& completion);
+  void arm_recv();
+  void process(MutableBytes input);
+  bool process_http(MutableBytes& input);
+  bool process_websocket(MutableBytes& input);
+  void handle(const WebSocketReader::Event& event);
+  void open_conversation();
+  void release_output_if_live();
+  void peer_closed(CloseCode code, std::string_view reason);
+  void peer_finished();
+  void fail(CloseCode code, std::string_view problem);
+
+  // Flow control
+  bool must_pause();
+  void pause(MutableBytes rest);
+
+  // Output
+  Outbox& open_outbox();
+  void count_outbox();
+  void drop_unbegun_output();
+  void take_streams_into_outbox(uint32_t owner);
+  void wait_for_writability(bool progress);
+
+  // Ends
+  void begin_closing(EndReason why);
+  void end_subscriptions();
+  void end_conversation(CloseCode code, std::string_view reason);
+  void output_done();
+  void join();
+
+  // Time
+  void expired();
+  void schedule();
+  void keep_alive();
+  void beat();
+
+  Shard& shard_;
+  const int fd_;
+  ConnectionId id_;
+  const uint64_t number_;
+  const IpAddress peer_;
+
+  State state_ = State::http;
+  EndReason end_reason_ = EndReason::peer_closed;
+  bool recv_armed_ = false;
+  bool recv_cancelled_ = false;  // and not completed yet
+  bool poll_armed_ = false;
+  bool close_submitted_ = false;
+  bool close_completed_ = false;
+  bool paused_ = false;       // reading is stopped until there is room for what it would cause
+  bool processing_ = false;   // input is being handled further up the stack
+  bool blocked_ = false;      // waits for writability
+  bool stall_begun_ = false;  // stalled_since_ counts: bytes wait since then without progress
+  bool holding_ = false;      // the 101 waits until the subscriptions of open() are live
+  bool fin_received_ = false;
+  bool fin_sent_ = false;
+  bool peer_done_ = false;  // nothing the peer says matters any more: its Close came, or it broke the rules
+  bool waits_for_room_ = false;  // in the shard's list
+  bool awaits_pong_ = false;
+  bool answered_before_ = false;  // this is not its first request
+
+  std::unique_ptr<HttpExchange> http_;
+  std::unique_ptr<WebSocketReader> reader_;
+  std::unique_ptr<RawSocket> raw_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Outbox> outbox_;
+  size_t outbox_counted_ = 0;    // what of it stands in the gauge
+  std::vector<std::byte> held_;  // input that came while reading was paused
+
+  Subscription* subscriptions_ = nullptr;
+  size_t subscription_count_ = 0;
+
+  Deadline deadline_;
+  Instant request_since_{};  // accepted, or the last answer sent
+  Instant last_received_{};
+  Instant keep_alive_due_ = kNever;  // a WebSocket ping, if nothing was received until then
+  Instant pong_due_ = kNever;
+  Instant beat_due_ = kNever;  // Action Cable's ping
+  Instant stalled_since_{};
+  Instant closing_until_ = kNever;
+};
+
+}  // namespace ringcast

@@ -1,0 +1,134 @@
+// The wire bytes of one stream for one identifier on one shard: whole frames,
+// back to back, encoded once, in chunks that never move. Subscribers are cursors
+// into it; nothing is queued for them. Owned by its stream; shard thread only.
+//
+// Invariants:
+//   tail() <= every cursor <= head(); every cursor lies on a frame boundary
+//   a frame never spans two chunks, so what is sent is contiguous within a chunk
+//   each chunk counts the cursors in it; those at head() are in no chunk, and
+//   caught_up_ counts them
+//
+// Chunks are freed in trim() alone, never while a send that reads them may still
+// fall short: the caller trims after it has settled a turn's sends.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "protocol/frame.h"
+
+namespace ringcast {
+
+// Chunks of the common sizes, kept for reuse up to a bound. One per shard.
+class ChunkPool {
+ public:
+  struct Chunk {
+    std::byte* bytes = nullptr;
+    size_t capacity = 0;
+  };
+
+  ~ChunkPool();
+
+  // At least `bytes_min`; small for a log's first chunk, larger as it grows.
+  Chunk acquire(size_t bytes_min, size_t log_bytes);
+  void release(Chunk chunk);
+
+  size_t held_bytes() const { return held_bytes_; }  // given out
+
+ private:
+  // A quiet log holds little; a busy one sends long runs from one chunk.
+  static constexpr size_t kSizes[] = {4 * 1024, 32 * 1024, 256 * 1024};
+  static constexpr size_t kSpareBytesMax = 4 * 1024 * 1024;
+
+  std::vector<std::byte*> spare_[std::size(kSizes)];
+  size_t spare_bytes_ = 0;
+  size_t held_bytes_ = 0;
+};
+
+class FrameLog {
+ public:
+  using Cursor = uint64_t;  // bytes ever appended before this point
+
+  FrameLog(ChunkPool& pool, size_t bytes_max) : pool_(pool), bytes_max_(bytes_max) {}
+  FrameLog(const FrameLog&) = delete;
+  FrameLog& operator=(const FrameLog&) = delete;
+  ~FrameLog();
+
+  Cursor head() const { return head_; }
+  Cursor tail() const { return chunks_.empty() ? head_ : chunks_.front().start; }
+  size_t held_bytes() const { return static_cast<size_t>(head_ - tail()); }
+  bool all_caught_up() const { return caught_up_ == cursors_; }
+
+  bool has_room(size_t frame_bytes) const { return held_bytes() + frame_bytes <= bytes_max_; }
+  size_t bytes_max() const { return bytes_max_; }
+
+  // Appends one frame whose payload is the three parts in a row. Only when
+  // has_room(), and not between queuing a send and settling it. Without cursors
+  // nothing is kept.
+  void append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix);
+
+  // --- Cursors ------------------------------------------------------------------
+
+  // A new cursor, at the head.
+  Cursor join() {
+    ++cursors_;
+    ++caught_up_;
+    return head_;
+  }
+  void leave(Cursor cursor);
+  void move(Cursor from, Cursor to);
+
+  // Appends the bytes from `cursor` to the head to `out`, one span per chunk.
+  void gather(Cursor cursor, std::vector<iovec>& out) const;
+
+  // Where a cursor stands after `sent` bytes beyond it were taken: on the frame
+  // boundary at or after that point. `rest` is what remains of the frame begun,
+  // `frames` how many frames lie between the two cursors.
+  struct Advance {
+    Cursor cursor;
+    Bytes rest;
+    size_t frames;
+  };
+  Advance advance(Cursor cursor, size_t sent) const;
+
+  // How many frames lie between a cursor and the head.
+  size_t frames_from(Cursor cursor) const;
+
+  // Frees what no cursor needs any more.
+  void trim();
+
+  // Drops the oldest chunk, whose cursors the caller has just removed.
+  bool front_chunk_unused() const { return !chunks_.empty() && chunks_.front().cursors == 0; }
+
+  // The position up to which the log must be dropped for a frame of that size to fit.
+  Cursor tail_needed(size_t frame_bytes) const;
+
+ private:
+  struct Chunk {
+    ChunkPool::Chunk memory;
+    Cursor start;        // position of its first byte
+    size_t size = 0;     // bytes written
+    size_t cursors = 0;  // cursors in [start, start + size)
+    Cursor end() const { return start + size; }
+  };
+
+  Chunk& chunk_at(Cursor cursor);
+  const Chunk& chunk_at(Cursor cursor) const { return const_cast<FrameLog*>(this)->chunk_at(cursor); }
+  void free_front();
+
+  ChunkPool& pool_;
+  const size_t bytes_max_;
+  std::deque<Chunk> chunks_;
+  Cursor head_ = 0;
+  size_t cursors_ = 0;
+  size_t caught_up_ = 0;
+};
+
+}  // namespace ringcast

@@ -1,0 +1,63 @@
+// The HTTP phase of a connection: requests answered one after the other, until one
+// of them becomes a WebSocket. Owned by the connection until then; shard thread only.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "protocol/http_request.h"
+#include "protocol/upgrade.h"
+#include "shard/counters.h"
+#include "shard/handlers.h"
+#include "shard/routes.h"
+
+namespace ringcast {
+
+class Connection;
+
+class HttpExchange {
+ public:
+  // `admission`: 0, or the status every request of this connection is refused with.
+  HttpExchange(Connection& connection, int admission);
+
+  enum class Outcome : uint8_t {
+    need_more,  // all input is consumed
+    answered,   // the answer is in the output; `input` starts at the next request
+    upgraded,   // the 101 is in the output; `input` starts at the first frame
+    closing,    // the last answer is in the output; nothing more is read
+  };
+  Outcome process(MutableBytes& input);
+
+  // After Outcome::upgraded.
+  const Route& route() const { return *route_; }
+  Exchange exchange() const;
+  std::vector<PathParameter> take_parameters() { return std::move(parameters_); }
+  const HttpRequest& request() const { return parser_.request(); }
+
+  // Whether a request has begun and is not answered yet.
+  bool busy() const { return parser_.begun(); }
+
+  EndReason end_reason() const { return end_reason_; }
+
+ private:
+  Outcome on_head();
+  Outcome on_upgrade(const Upgrade& upgrade);
+  Outcome on_complete();
+  Outcome answer(const HttpAnswer& answer);
+  Outcome refuse(int status, std::string_view why);
+  Outcome refuse(const HttpAnswer& answer, std::string_view why);
+  bool origin_refused() const;
+
+  Connection& connection_;
+  HttpRequestParser parser_;
+  const int admission_;
+  const Route* route_ = nullptr;
+  std::vector<PathParameter> parameters_;
+  std::vector<std::byte> body_;
+  EndReason end_reason_ = EndReason::finished;
+};
+
+}  // namespace ringcast

@@ -1,0 +1,387 @@
+#include "shard/hub.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/utf8.h"
+#include "protocol/cable.h"
+#include "protocol/json.h"
+#include "shard/connection.h"
+#include "shard/shard.h"
+
+namespace ringcast {
+
+Hub::Hub(Shard& shard) : shard_(shard) {
+  const ShardIndex shards = shard.context().mailboxes.shards();
+  deferred_.resize(shards);
+  bells_.resize(shards, false);
+}
+
+Hub::~Hub() = default;
+
+// --- Subscribers --------------------------------------------------------------------
+
+Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string_view name,
+                             const std::string* identifier, bool& live) {
+  Stream* stream = nullptr;
+  if (const auto found = by_name_.find(name); found != by_name_.end()) {
+    stream = &streams_[found->second];
+  } else {
+    const SlotId id = streams_.acquire(name, hash64(name));
+    stream = &streams_[id];
+    stream->id = id;
+    by_name_.emplace(stream->name, id);
+    shard_.counters().streams.set(streams_.size());
+    request(*stream, ShardRequest::Kind::subscribe);
+  }
+
+  const bool cable = identifier != nullptr;
+  StreamLog* log = stream->find_log(cable, cable ? std::string_view(*identifier) : std::string_view());
+  if (log == nullptr) {
+    stream->logs.push_back(std::make_unique<StreamLog>(*stream, chunks_, shard_.limits().frame_log_bytes));
+    log = stream->logs.back().get();
+    log->cable = cable;
+    if (cable) {
+      log->identifier = *identifier;
+      log->prefix = BroadcastEnvelope(*identifier).prefix;
+      log->suffix = BroadcastEnvelope::suffix;
+    }
+  }
+
+  const SlotId id = subscriptions_.acquire(Subscription{.connection = connection,
+                                                        .log = *log,
+                                                        .cursor = log->bytes.join(),
+                                                        .owner = owner,
+                                                        .position = 0,
+                                                        .id = {}});
+  Subscription& subscription = subscriptions_[id];
+  subscription.id = id;
+  log->subscribers.add(subscription);
+  connection.add_subscription(subscription);
+  shard_.counters().subscriptions.set(subscriptions_.size());
+  live = stream->live;
+  return subscription;
+}
+
+void Hub::unsubscribe(Subscription& subscription) {
+  StreamLog& log = subscription.log;
+  Stream& stream = log.stream;
+  log.bytes.leave(subscription.cursor);
+  log.subscribers.remove(subscription);
+  subscription.connection.remove_subscription(subscription);
+  subscriptions_.release(subscription.id);
+  shard_.counters().subscriptions.set(subscriptions_.size());
+  if (log.subscribers.size() > 0) return;
+  erase_log(log);
+  if (stream.logs.empty()) drop_stream(stream);
+}
+
+void Hub::erase_log(StreamLog& log) {
+  if (log.walking) walk_.erase(std::find(walk_.begin(), walk_.end(), &log));
+  auto& logs = log.stream.logs;
+  logs.erase(std::find_if(logs.begin(), logs.end(), [&](const auto& owned) { return owned.get() == &log; }));
+}
+
+void Hub::drop_stream(Stream& stream) {
+  request(stream, ShardRequest::Kind::unsubscribe);
+  by_name_.erase(stream.name);
+  streams_.release(stream.id);
+  shard_.counters().streams.set(streams_.size());
+}
+
+// --- Publishers ---------------------------------------------------------------------
+
+PublishStatus Hub::check(std::string_view stream, PayloadKind kind, Bytes payload) {
+  const Limits& limits = shard_.limits();
+  PublishStatus status = PublishStatus::ok;
+  if (stream.size() > limits.stream_name_bytes || payload.size() > limits.message_bytes) {
+    status = PublishStatus::too_large;
+    shard_.counters().dropped_for(DropReason::too_large).add();
+  } else if (stream.empty() || (kind == PayloadKind::text && !valid_utf8(payload)) ||
+             (kind == PayloadKind::json && !valid_json(payload))) {
+    status = PublishStatus::invalid;
+    shard_.counters().dropped_for(DropReason::invalid).add();
+  }
+  return status;
+}
+
+PublishStatus Hub::publish(MessageRef message) {
+  const ShardIndex home = shard_.home_of(message->stream_hash());
+  ShardRequest request{.kind = ShardRequest::Kind::publish, .message = std::move(message)};
+  // What was deferred before must arrive before.
+  if (deferred_[home].empty() && push(home, request)) return PublishStatus::ok;
+  shard_.counters().dropped_for(DropReason::mailbox_full).add();
+  return PublishStatus::full;
+}
+
+bool Hub::can_publish() {
+  if (deferred_count_ > 0) return false;
+  // Consumers only make room, so what was seen once is a lower bound until we push.
+  if (publish_room_ >= kPublishHeadroom) return true;
+  Mailboxes& mailboxes = shard_.context().mailboxes;
+  publish_room_ = SIZE_MAX;
+  for (ShardIndex to = 0; to < mailboxes.shards(); ++to) {
+    publish_room_ = std::min(publish_room_, mailboxes.requests(shard_.index(), to).free());
+  }
+  return publish_room_ >= kPublishHeadroom;
+}
+
+bool Hub::has_room_for(const std::vector<size_t>& per_home) {
+  for (ShardIndex to = 0; to < per_home.size(); ++to) {
+    if (per_home[to] == 0) continue;
+    if (!deferred_[to].empty()) return false;
+    if (shard_.context().mailboxes.requests(shard_.index(), to).free() < per_home[to]) return false;
+  }
+  return true;
+}
+
+bool Hub::hand_over(int descriptor, ShardIndex to) {
+  ShardRequest request{.kind = ShardRequest::Kind::adopt, .descriptor = descriptor};
+  return push(to, request);
+}
+
+bool Hub::push(ShardIndex to, ShardRequest& request) {
+  if (!shard_.context().mailboxes.requests(shard_.index(), to).try_push(std::move(request))) return false;
+  if (publish_room_ > 0) --publish_room_;
+  bells_[to] = true;
+  return true;
+}
+
+void Hub::request(Stream& stream, ShardRequest::Kind kind) {
+  const ShardIndex home = shard_.home_of(stream.hash);
+  ShardRequest request{.kind = kind,
+                       .stream = stream.id,
+                       .message = Message::create(stream.name, stream.hash, PayloadKind::text, {})};
+  if (deferred_[home].empty() && push(home, request)) return;
+  deferred_[home].push_back(std::move(request));
+  ++deferred_count_;
+}
+
+void Hub::push_deferred() {
+  if (deferred_count_ == 0) return;
+  for (ShardIndex to = 0; to < deferred_.size(); ++to) {
+    while (!deferred_[to].empty() && push(to, deferred_[to].front())) {
+      deferred_[to].pop_front();
+      --deferred_count_;
+    }
+  }
+}
+
+// Only those who sleep cost more than a look at their flag.
+void Hub::ring_bells() {
+  for (ShardIndex to = 0; to < bells_.size(); ++to) {
+    if (!bells_[to]) continue;
+    bells_[to] = false;
+    if (to != shard_.index()) shard_.context().mailboxes.bell(to).ring();
+  }
+}
+
+// --- The home -----------------------------------------------------------------------
+
+bool Hub::take(ShardRequest& request, ShardIndex from) {
+  switch (request.kind) {
+    case ShardRequest::Kind::publish:
+      return take_publish(request.message);
+    case ShardRequest::Kind::subscribe: {
+      // The acknowledgement needs room like any delivery.
+      auto& lane = shard_.context().mailboxes.deliveries(shard_.index(), from);
+      if (lane.free() == 0) return false;
+      listen(request, from);
+      const bool pushed = lane.try_push(Delivery{.stream = request.stream, .message = {}});
+      RC_ASSERT(pushed);
+      bells_[from] = true;
+      return true;
+    }
+    case ShardRequest::Kind::unsubscribe: {
+      const auto home = homes_.find(request.message->stream());
+      RC_ASSERT(home != homes_.end());
+      const size_t erased = std::erase_if(home->second.listeners, [&](const Home::Listener& listener) {
+        return listener.shard == from && listener.stream == request.stream;
+      });
+      RC_ASSERT(erased == 1);
+      if (home->second.listeners.empty()) homes_.erase(home);
+      return true;
+    }
+    case ShardRequest::Kind::adopt:
+      break;
+  }
+  RC_ASSERT(false);
+  return true;
+}
+
+void Hub::listen(ShardRequest& request, ShardIndex from) {
+  const std::string_view name = request.message->stream();
+  auto home = homes_.find(name);
+  if (home == homes_.end()) home = homes_.emplace(std::string(name), Home{}).first;
+  home->second.listeners.push_back({from, request.stream});
+}
+
+bool Hub::take_publish(MessageRef& message) {
+  Counters& counters = shard_.counters();
+  const auto home = homes_.find(message->stream());
+  if (home == homes_.end()) {
+    counters.publishes.add();
+    message = {};
+    return true;  // nobody listens: published, to nobody
+  }
+  Mailboxes& mailboxes = shard_.context().mailboxes;
+  for (const Home::Listener& listener : home->second.listeners) {
+    auto& lane = mailboxes.deliveries(shard_.index(), listener.shard);
+    if (lane.size() == lane.capacity()) return false;
+  }
+  message->number(++home->second.offset);
+  counters.publishes.add();
+  for (const Home::Listener& listener : home->second.listeners) {
+    const bool pushed = mailboxes.deliveries(shard_.index(), listener.shard)
+                            .try_push(Delivery{.stream = listener.stream, .message = message});
+    RC_ASSERT(pushed);
+    bells_[listener.shard] = true;
+  }
+  message = {};
+  return true;
+}
+
+// --- Deliveries ---------------------------------------------------------------------
+
+bool Hub::deliver(Delivery& delivery) {
+  Stream* const stream = streams_.find(delivery.stream);
+  if (stream == nullptr) return true;  // unsubscribed meanwhile
+  if (!delivery.message) {
+    stream->live = true;
+    // subscription_live() may call an embedder, who may unsubscribe: collect first.
+    std::vector<SlotId> waiting;
+    for (const auto& log : stream->logs) {
+      log->subscribers.for_each([&](Subscription& subscription) { waiting.push_back(subscription.id); });
+    }
+    for (const SlotId id : waiting) {
+      if (Subscription* subscription = subscriptions_.find(id)) {
+        subscription->connection.subscription_live(*subscription);
+      }
+    }
+    return true;
+  }
+
+  const Message& message = *delivery.message;
+  Bytes json = message.payload();
+  if (message.kind() == PayloadKind::text && stream->cable_logs() > 0 && !valid_json(json)) {
+    json_.clear();
+    append_json_string(json_, as_text(message.payload()), JsonEscape::rails);
+    json = as_bytes(json_);
+  }
+  // All logs or none: a message half delivered would be taken for delivered.
+  for (size_t i = 0; i < stream->logs.size();) {
+    switch (make_room(*stream->logs[i], message, json)) {
+      case Room::fits:
+        ++i;
+        break;
+      case Room::wait:
+        return false;
+      case Room::lapped:
+        // Whoever was lapped may have been the last subscriber of a log, or of the stream.
+        if (streams_.find(delivery.stream) == nullptr) return true;
+        i = 0;
+        break;
+    }
+  }
+  for (const auto& log : stream->logs) append(*log, message, json);
+  return true;
+}
+
+// What a log's subscribers are sent of a message; nothing if they cannot be sent it.
+std::optional<Bytes> Hub::payload_for(const StreamLog& log, const Message& message, Bytes json) const {
+  if (!log.cable) return message.payload();
+  // A text that became a JSON string may have grown sixfold, beyond any log.
+  if (message.kind() == PayloadKind::binary || log.frame_bytes(json.size()) > log.bytes.bytes_max())
+    return {};
+  return json;
+}
+
+void Hub::append(StreamLog& log, const Message& message, Bytes json) {
+  Counters& counters = shard_.counters();
+  const std::optional<Bytes> payload = payload_for(log, message, json);
+  if (!payload) {
+    const bool binary = message.kind() == PayloadKind::binary;
+    counters.dropped_for(binary ? DropReason::binary_on_cable : DropReason::too_large)
+        .add(log.subscribers.size());
+    return;
+  }
+  const Opcode opcode = message.kind() == PayloadKind::binary ? Opcode::binary : Opcode::text;
+  log.bytes.append(opcode, as_bytes(log.prefix), *payload, as_bytes(log.suffix));
+  counters.encodings.add();
+  counters.deliveries.add(log.subscribers.size());
+  log.subscribers.start_round();
+  if (!log.walking) {
+    log.walking = true;
+    walk_.push_back(&log);
+  }
+}
+
+// Whether the message's frame fits now. If it does not: everybody is served first;
+// then, of those who stand in the way, the ones that have waited for writability
+// without progress for the grace are lapped, and meet their stream's policy, which
+// is to close.
+Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
+  const std::optional<Bytes> payload = payload_for(log, message, json);
+  if (!payload) return Room::fits;
+  const size_t frame_bytes = log.frame_bytes(payload->size());
+  if (log.bytes.has_room(frame_bytes)) return Room::fits;
+  log.bytes.trim();
+  if (log.bytes.has_room(frame_bytes)) return Room::fits;
+
+  const Instant now = shard_.now();
+  if (!log.subscribers.round_done()) {
+    retry_at_ = now;
+    return Room::wait;
+  }
+  if (now < log.lap_check) {
+    retry_at_ = std::min(retry_at_, log.lap_check);
+    return Room::wait;
+  }
+
+  const FrameLog::Cursor tail = log.bytes.tail_needed(frame_bytes);
+  std::vector<ConnectionId> lapped;
+  log.lap_check = kNever;
+  log.subscribers.for_each([&](Subscription& subscription) {
+    if (subscription.cursor >= tail) return;
+    const Connection& connection = subscription.connection;
+    // Who is not stalled only waits for its turn, or for its other streams to be live.
+    const Instant ripe =
+        connection.stalled() ? connection.stalled_since() + shard_.limits().lap_grace : now + milliseconds(1);
+    if (ripe <= now) {
+      lapped.push_back(connection.id());
+    } else {
+      log.lap_check = std::min(log.lap_check, ripe);
+    }
+  });
+  retry_at_ = std::min(retry_at_, log.lap_check);
+  if (lapped.empty()) return Room::wait;
+  // The log may be gone after any of these.
+  for (const ConnectionId id : lapped) {
+    if (Connection* connection = shard_.find(id)) connection->close_too_slow();
+  }
+  return Room::lapped;
+}
+
+void Hub::forget_retry() {
+  retry_at_ = kNever;
+}
+
+// --- The walk -----------------------------------------------------------------------
+
+void Hub::walk(size_t budget) {
+  while (budget > 0 && !walk_.empty()) {
+    StreamLog& log = *walk_.front();
+    while (budget > 0 && !log.subscribers.round_done()) {
+      --budget;
+      Subscription* const subscription = log.subscribers.step();
+      if (subscription != nullptr && subscription->cursor != log.bytes.head()) {
+        shard_.sends().add(subscription->connection);
+      }
+    }
+    if (!log.subscribers.round_done()) return;
+    log.walking = false;
+    walk_.pop_front();
+  }
+}
+
+}  // namespace ringcast

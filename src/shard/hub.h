@@ -1,0 +1,144 @@
+// Publish and subscribe on one shard, both halves of it: the home of some streams
+// (numbering what is published to them, knowing which shards listen) and the
+// listener to others (frame logs, subscribers, the walk that serves them). Owned by
+// its shard; shard thread only. Other shards are reached through mailboxes alone.
+//
+// A subscribe is live once the home has acknowledged it; the home acknowledges on
+// the same lane on which it then delivers, so nothing numbered later is missed.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/slab.h"
+#include "shard/frame_log.h"
+#include "shard/mailbox.h"
+#include "shard/outbox.h"
+#include "shard/stream.h"
+
+namespace ringcast {
+
+class Shard;
+
+class Hub {
+ public:
+  explicit Hub(Shard& shard);
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+  ~Hub();
+
+  // --- Subscribers ------------------------------------------------------------------
+
+  // A new cursor at the head of `stream` for `connection`. With `identifier`, what is
+  // broadcast reaches it in Action Cable's envelope. `live` says whether it is live at
+  // once; else connection.subscription_live() follows.
+  Subscription& subscribe(Connection& connection, uint32_t owner, std::string_view stream,
+                          const std::string* identifier, bool& live);
+  void unsubscribe(Subscription& subscription);
+
+  // --- Publishers -------------------------------------------------------------------
+
+  // Sends a message to its home. `full` if the lane there has no room.
+  PublishStatus publish(MessageRef message);
+
+  // Whether a connection may go on with commands that may publish: every request lane
+  // has room for what one command is expected to publish.
+  bool can_publish();
+
+  // Whether every home's lane takes that many messages now.
+  bool has_room_for(const std::vector<size_t>& per_home);
+
+  // Checks size and content; invalid and too_large are counted here.
+  PublishStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
+
+  // --- The home ---------------------------------------------------------------------
+
+  // Takes one request from a lane. False: it must wait, a delivery lane is full.
+  bool take(ShardRequest& request, ShardIndex from);
+  bool take_publish(MessageRef& message);
+
+  // --- Deliveries -------------------------------------------------------------------
+
+  // Takes one delivery. False: it must wait, a log has no room.
+  bool deliver(Delivery& delivery);
+
+  // --- The walk ---------------------------------------------------------------------
+
+  // Visits up to `budget` subscribers that are due, and stops where the hand stands.
+  void walk(size_t budget);
+  bool walking() const { return !walk_.empty(); }
+
+  // Hands an accepted socket to another shard. False: its lane is full.
+  bool hand_over(int descriptor, ShardIndex to);
+
+  bool deferring() const { return deferred_count_ > 0; }
+
+  // Requests that found their lane full go first, in order. Rings the bells of
+  // shards that were given something since the last call.
+  void push_deferred();
+  void ring_bells();
+
+  // When a held-back delivery should be tried again at the latest; kNever if none is.
+  Instant retry_at() const { return retry_at_; }
+  void forget_retry();
+
+  OutboxPool& outboxes() { return outboxes_; }
+  ChunkPool& chunks() { return chunks_; }
+  size_t home_streams() const { return homes_.size(); }
+
+ private:
+  // What the home knows of a stream while anybody listens to it.
+  struct Home {
+    uint64_t offset = 0;  // of the last message numbered
+    struct Listener {
+      ShardIndex shard;
+      SlotId stream;  // in that shard's hub
+    };
+    std::vector<Listener> listeners;
+  };
+
+  void request(Stream& stream, ShardRequest::Kind kind);
+  bool push(ShardIndex to, ShardRequest& request);
+  void listen(ShardRequest& request, ShardIndex from);
+  enum class Room : uint8_t {
+    fits,
+    wait,    // for readers, until retry_at_
+    lapped,  // somebody was lapped and ended: look again, also at what else there was
+  };
+  Room make_room(StreamLog& log, const Message& message, Bytes json);
+  std::optional<Bytes> payload_for(const StreamLog& log, const Message& message, Bytes json) const;
+  void append(StreamLog& log, const Message& message, Bytes json);
+  void drop_stream(Stream& stream);
+  void erase_log(StreamLog& log);
+
+  // What one command or message of a client is expected to publish at most; an
+  // embedder's callback that publishes more meets PublishStatus::full.
+  static constexpr size_t kPublishHeadroom = 32;
+
+  Shard& shard_;
+  ChunkPool chunks_;
+  OutboxPool outboxes_;
+
+  Slab<Stream> streams_;
+  Slab<Subscription> subscriptions_;
+  std::unordered_map<std::string_view, SlotId, StringHash, std::equal_to<>> by_name_;  // keys: Stream::name
+
+  std::unordered_map<std::string, Home, StringHash, std::equal_to<>> homes_;
+
+  std::deque<StreamLog*> walk_;
+  std::vector<std::deque<ShardRequest>> deferred_;  // by shard: no room in the lane yet
+  size_t deferred_count_ = 0;
+  size_t publish_room_ = 0;  // at least so many fit into every lane; looked up again when it runs low
+  std::vector<bool> bells_;  // by shard: given something since the last ring
+  Instant retry_at_ = kNever;
+  std::string json_;  // a text payload as a JSON string, for the delivery at hand
+};
+
+}  // namespace ringcast

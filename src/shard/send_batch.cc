@@ -1,0 +1,154 @@
+#include "shard/send_batch.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "shard/connection.h"
+#include "shard/shard.h"
+#include "shard/stream.h"
+
+namespace ringcast {
+
+std::byte* SendBatch::scratch(size_t bytes) {
+  if (scratch_.empty() || scratch_used_ + bytes > kScratchBlockBytes) {
+    if (!scratch_.empty()) ++scratch_block_;
+    if (scratch_block_ == scratch_.size()) {
+      scratch_.push_back(std::make_unique_for_overwrite<std::byte[]>(kScratchBlockBytes));
+    }
+    scratch_used_ = 0;
+  }
+  std::byte* const from = scratch_[scratch_block_].get() + scratch_used_;
+  scratch_used_ += bytes;
+  return from;
+}
+
+void SendBatch::add(Connection& connection) {
+  if (connection.batch_entry != kNotInBatch || !connection.can_send()) return;
+  Entry entry{.connection = connection.id(),
+              .urgent_bytes = 0,
+              .data_bytes = 0,
+              .bytes = 0,
+              .first_move = static_cast<uint32_t>(moves_.size()),
+              .moves = 0,
+              .result = 0};
+  parts_.clear();
+
+  if (const Outbox* outbox = connection.outbox()) {
+    entry.urgent_bytes = outbox->urgent.unsent().size();
+    entry.data_bytes = outbox->data.unsent().size();
+    for (const Bytes part : {outbox->urgent.unsent(), outbox->data.unsent()}) {
+      if (!part.empty()) parts_.push_back({const_cast<std::byte*>(part.data()), part.size()});
+    }
+  }
+  for (Subscription* subscription = connection.subscriptions(); subscription != nullptr;
+       subscription = subscription->next) {
+    FrameLog& log = subscription->log.bytes;
+    if (subscription->cursor == log.head()) continue;
+    if (parts_.size() >= kPartsMax) {
+      shard_.mark_dirty(connection);  // the rest goes with the next turn
+      break;
+    }
+    log.gather(subscription->cursor, parts_);
+    moves_.push_back({subscription, subscription->cursor, log.head()});
+    log.move(subscription->cursor, log.head());
+    subscription->cursor = log.head();
+    ++entry.moves;
+  }
+  if (parts_.empty()) return;
+  for (const iovec& part : parts_) entry.bytes += part.iov_len;
+
+  const Token token = token_of(connection.id());
+  if (parts_.size() == 1) {
+    shard_.submit(Submission::send(connection.fd(), token,
+                                   Bytes(static_cast<std::byte*>(parts_[0].iov_base), parts_[0].iov_len)));
+  } else if (entry.bytes <= kCopyBytesMax) {
+    // Contiguous bytes cost the kernel less than iovecs (performance.md's K=64 row).
+    std::byte* const to = scratch(entry.bytes);
+    size_t at = 0;
+    for (const iovec& part : parts_) {
+      std::memcpy(to + at, part.iov_base, part.iov_len);
+      at += part.iov_len;
+    }
+    shard_.submit(Submission::send(connection.fd(), token, Bytes(to, entry.bytes)));
+  } else {
+    if (iovecs_used_ == iovecs_.size()) iovecs_.emplace_back();
+    std::vector<iovec>& kept = iovecs_[iovecs_used_++];
+    kept.assign(parts_.begin(), parts_.end());
+    shard_.submit(Submission::send(connection.fd(), token, kept));
+  }
+  connection.batch_entry = static_cast<uint32_t>(entries_.size());
+  entries_.push_back(entry);
+}
+
+void SendBatch::settle(const std::vector<Completion>& short_sends) {
+  if (entries_.empty()) {
+    RC_ASSERT(short_sends.empty());
+    return;
+  }
+  for (Entry& entry : entries_) entry.result = static_cast<int32_t>(std::min<size_t>(entry.bytes, INT32_MAX));
+  for (const Completion& completion : short_sends) {
+    const uint32_t at = shard_.connection(connection_of(completion.token)).batch_entry;
+    RC_ASSERT(at < entries_.size());
+    entries_[at].result = completion.result;
+  }
+
+  Counters& counters = shard_.counters();
+  counters.sends.add(entries_.size());
+  counters.short_sends.add(short_sends.size());
+  for (Entry& entry : entries_) settle(entry, shard_.connection(entry.connection));
+
+  // Now every cursor is where its peer is, and what nobody needs may go.
+  for (StreamLog* log : trimmable_) log->bytes.trim();
+  trimmable_.clear();
+  entries_.clear();
+  moves_.clear();
+  scratch_block_ = scratch_used_ = iovecs_used_ = 0;
+
+  for (const auto& [id, error] : failed_) {
+    if (Connection* connection = shard_.find(id)) connection->send_failed(error);
+  }
+  failed_.clear();
+}
+
+void SendBatch::settle(Entry& entry, Connection& connection) {
+  connection.batch_entry = kNotInBatch;
+  const size_t taken = entry.result > 0 ? static_cast<size_t>(entry.result) : 0;
+  shard_.counters().sent_bytes.add(taken);
+
+  size_t left = taken;
+  if (Outbox* outbox = connection.outbox()) {
+    const size_t urgent = std::min(left, entry.urgent_bytes);
+    outbox->urgent.sent += urgent;
+    left -= urgent;
+    if (outbox->urgent.empty()) {
+      outbox->urgent.clear();
+      outbox->ping_queued = false;
+    }
+    const size_t data = std::min(left, entry.data_bytes);
+    if (data > 0) outbox->data_taken(data);
+    left -= data;
+  }
+  for (uint32_t i = 0; i < entry.moves; ++i) {
+    const Move& move = moves_[entry.first_move + i];
+    FrameLog& log = move.subscription->log.bytes;
+    const auto whole = static_cast<size_t>(move.to - move.from);
+    if (left >= whole) {
+      left -= whole;
+      // Only a log that somebody has left behind can have something to free.
+      trimmable_.push_back(&move.subscription->log);
+      continue;
+    }
+    const FrameLog::Advance reached = log.advance(move.from, left);
+    left = 0;
+    if (!reached.rest.empty()) connection.prepend_rest(reached.rest);
+    log.move(move.to, reached.cursor);
+    move.subscription->cursor = reached.cursor;
+  }
+
+  if (entry.result < 0) failed_.emplace_back(entry.connection, -entry.result);
+  connection.send_settled(taken, taken == entry.bytes);
+}
+
+}  // namespace ringcast

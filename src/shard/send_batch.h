@@ -1,0 +1,80 @@
+// The sends of one turn: gathered from outboxes and cursors into one submission a
+// connection, and settled when the backend has said which of them fell short.
+// Owned by the shard; its thread only.
+//
+// Cursors move at once, as if every send took everything, since nearly all do; those
+// of a short send are put back, to a frame boundary. Between gathering and settling
+// nothing is appended to a log or an outbox, and nothing is freed.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/slab.h"
+#include "io/backend.h"
+#include "shard/frame_log.h"
+
+namespace ringcast {
+
+class Connection;
+class Shard;
+struct StreamLog;
+struct Subscription;
+
+class SendBatch {
+ public:
+  explicit SendBatch(Shard& shard) : shard_(shard) {}
+
+  // Gathers what the connection has to send and submits it. Nothing if that is
+  // nothing, or if it has a send in this batch already.
+  void add(Connection& connection);
+
+  // After the backend's turn: moves every connection's outbox and cursors to where
+  // its send really ended, then tells each connection. Connections whose send failed
+  // are ended last, when nothing refers to a cursor any more.
+  void settle(const std::vector<Completion>& short_sends);
+
+  size_t size() const { return entries_.size(); }
+
+ private:
+  static constexpr size_t kCopyBytesMax = 16 * 1024;  // parts up to this in all are copied into one
+  static constexpr size_t kPartsMax = 512;            // below IOV_MAX
+  static constexpr size_t kScratchBlockBytes = 256 * 1024;
+
+  struct Entry {
+    SlotId connection;
+    size_t urgent_bytes;
+    size_t data_bytes;
+    size_t bytes;
+    uint32_t first_move;
+    uint32_t moves;
+    int32_t result;  // bytes taken, or -errno
+  };
+  // A cursor moved ahead of its send.
+  struct Move {
+    Subscription* subscription;
+    FrameLog::Cursor from;
+    FrameLog::Cursor to;
+  };
+
+  std::byte* scratch(size_t bytes);
+  void settle(Entry& entry, Connection& connection);
+
+  Shard& shard_;
+  std::vector<Entry> entries_;
+  std::vector<Move> moves_;
+  std::vector<iovec> parts_;  // of the send being gathered
+  // What submissions point to until the backend has turned: never moves meanwhile.
+  std::vector<std::unique_ptr<std::byte[]>> scratch_;
+  size_t scratch_block_ = 0, scratch_used_ = 0;
+  std::vector<std::vector<iovec>> iovecs_;
+  size_t iovecs_used_ = 0;
+  std::vector<StreamLog*> trimmable_;
+  std::vector<std::pair<SlotId, int>> failed_;
+};
+
+}  // namespace ringcast

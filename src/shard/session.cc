@@ -1,0 +1,333 @@
+#include "shard/session.h"
+
+#include <algorithm>
+
+#include "shard/connection.h"
+#include "shard/shard.h"
+
+namespace ringcast {
+
+// --- SessionChannel -------------------------------------------------------------------
+
+SessionChannel::SessionChannel(Session& session, uint32_t index, std::string identifier, Json params)
+    : session_(session), index_(index), identifier_(std::move(identifier)), params_(std::move(params)) {}
+
+SessionChannel::~SessionChannel() = default;
+
+bool SessionChannel::stream_from(std::string_view stream) {
+  Connection& connection = session_.connection_;
+  const Limits& limits = connection.shard().limits();
+  if (state_ == State::ended || connection.state() != Connection::State::open) return false;
+  if (stream.empty() || stream.size() > limits.stream_name_bytes) return false;
+  if (connection.find_subscription(index_, stream) != nullptr) return true;
+  if (connection.subscription_count() >= limits.subscriptions_per_connection) return false;
+  bool live = false;
+  connection.shard().hub().subscribe(connection, index_, stream, &identifier_, live);
+  if (!live) ++streams_pending_;
+  return true;
+}
+
+void SessionChannel::stop_stream_from(std::string_view stream) {
+  Subscription* const subscription = session_.connection_.find_subscription(index_, stream);
+  if (subscription == nullptr) return;
+  if (!subscription->log.stream.live) --streams_pending_;
+  session_.shard().hub().unsubscribe(*subscription);
+}
+
+void SessionChannel::stop_all_streams() {
+  Subscription* subscription = session_.connection_.subscriptions();
+  while (subscription != nullptr) {
+    Subscription* const next = subscription->next;
+    if (subscription->owner == index_) session_.shard().hub().unsubscribe(*subscription);
+    subscription = next;
+  }
+  streams_pending_ = 0;
+}
+
+void SessionChannel::transmit(const Json& message) {
+  if (state_ == State::ended) return;
+  std::string text;
+  append_message(text, encode_identifier(identifier_), message.dump());
+  session_.connection_.send_message(Opcode::text, as_bytes(text), index_);
+}
+
+void SessionChannel::reject() {
+  if (in_subscribed_) reject_asked_ = true;
+}
+
+void SessionChannel::periodically(Duration interval, uint32_t index) {
+  if (state_ == State::ended) return;
+  periodics_.push_back(std::make_unique<Periodic>(*this, interval, index));
+}
+
+SessionChannel::Periodic::Periodic(SessionChannel& channel, Duration interval, uint32_t index)
+    : channel(channel),
+      interval(interval),
+      index(index),
+      deadline(this, [](void* self) { static_cast<Periodic*>(self)->due(); }) {
+  Shard& shard = channel.session_.shard();
+  shard.timers().schedule(deadline, shard.now() + interval);
+}
+
+void SessionChannel::Periodic::due() {
+  Shard& shard = channel.session_.shard();
+  shard.timers().schedule(deadline, shard.now() + interval);
+  if (channel.session_.connection_.state() != Connection::State::open) return;
+  if (channel.handler_->timer(index) == CallResult::failed) shard.counters().callback_exceptions.add();
+}
+
+// --- Session --------------------------------------------------------------------------
+
+Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {}
+
+Session::~Session() {
+  RC_ASSERT(channels_.empty());
+}
+
+void Session::identify(std::string name, std::string value) {
+  identifiers_.emplace_back(std::move(name), std::move(value));
+}
+
+std::optional<std::string_view> Session::identified(std::string_view name) const {
+  for (const auto& [known, value] : identifiers_) {
+    if (known == name) return value;
+  }
+  return {};
+}
+
+std::string Session::connection_identifier() const {
+  std::vector<std::string_view> values;
+  for (const auto& [name, value] : identifiers_) values.push_back(value);
+  return ringcast::connection_identifier(values);
+}
+
+void Session::add_tags(std::vector<std::string> tags) {
+  for (const std::string& tag : tags) {
+    if (!tags_.empty()) tags_ += ' ';
+    tags_ += '[' + tag + ']';
+  }
+}
+
+void Session::disconnect(std::string_view reason, bool reconnect) {
+  if (connection_.state() != Connection::State::open) return;
+  reply_.clear();
+  append_disconnect(reply_, reason, reconnect);
+  connection_.send_message(Opcode::text, as_bytes(reply_));
+  connection_.close(CloseCode::normal, {}, EndReason::closed_by_handler);
+}
+
+PublishStatus Session::broadcast(std::string_view stream, PayloadKind kind, Bytes payload) {
+  return shard().publish(stream, kind, payload);
+}
+
+uint64_t Session::number() const {
+  return connection_.number();
+}
+const IpAddress& Session::peer() const {
+  return connection_.peer();
+}
+Shard& Session::shard() const {
+  return connection_.shard();
+}
+
+bool Session::congested() const {
+  return waiting_commands_ >= shard().limits().pending_commands;
+}
+
+void Session::open(const Exchange& exchange) {
+  if (route_.cable->connect(*this, exchange) == CallResult::failed) {
+    shard().counters().callback_exceptions.add();
+    unauthorized_ = true;
+  }
+  if (connection_.state() != Connection::State::open) return;
+  reply_.clear();
+  if (unauthorized_) {
+    append_disconnect(reply_, "unauthorized", false);
+    connection_.send_reply(as_bytes(reply_));
+    connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
+    return;
+  }
+  welcomed_ = true;
+  append_welcome(reply_);
+  connection_.send_reply(as_bytes(reply_));
+}
+
+void Session::ended() {
+  while (!channels_.empty()) end_channel(*channels_.begin()->second);
+  if (welcomed_) {
+    welcomed_ = false;
+    route_.cable->disconnect(*this);
+  }
+}
+
+void Session::message(Opcode opcode, MutableBytes payload) {
+  if (opcode != Opcode::text) {
+    ignore("a binary message");
+    return;
+  }
+  if (!within_rate()) {
+    connection_.close(CloseCode::policy_violation, "too many commands", EndReason::policy);
+    return;
+  }
+  shard().counters().commands.add();
+  decode_command(as_text(payload), command_);
+  execute(command_);
+}
+
+bool Session::within_rate() {
+  const uint32_t most = shard().limits().commands_per_second;
+  if (most == 0) return true;
+  if (shard().now() - second_began_ >= seconds(1)) {
+    second_began_ = shard().now();
+    commands_this_second_ = 0;
+  }
+  return ++commands_this_second_ <= most;
+}
+
+SessionChannel* Session::find(std::string_view identifier) {
+  const auto found = channels_.find(identifier);
+  return found == channels_.end() ? nullptr : found->second.get();
+}
+
+void Session::execute(Command& command) {
+  if (connection_.state() != Connection::State::open) return;
+  switch (command.kind) {
+    case Command::Kind::pong:
+      return;
+    case Command::Kind::unknown:
+      return ignore("an unknown command");
+    case Command::Kind::malformed:
+      return ignore(command.problem);
+    case Command::Kind::subscribe:
+    case Command::Kind::unsubscribe:
+    case Command::Kind::message:
+      break;
+  }
+  SessionChannel* const channel = find(command.identifier);
+  if (channel != nullptr && channel->state_ == SessionChannel::State::subscribing) {
+    // Said again before it was answered: one answer is enough. Everything else about
+    // this identifier waits for that answer, and nothing about any other does.
+    if (command.kind == Command::Kind::subscribe && channel->waiting_.empty()) return;
+    ++waiting_commands_;
+    channel->waiting_.push_back(command);
+    return;
+  }
+  switch (command.kind) {
+    case Command::Kind::subscribe:
+      if (channel != nullptr) return confirm(*channel);  // @rails/actioncable repeats itself until confirmed
+      return subscribe(command);
+    case Command::Kind::unsubscribe:
+      if (channel == nullptr) return ignore("unsubscribe from what was not subscribed to");
+      return end_channel(*channel);
+    case Command::Kind::message:
+      if (channel == nullptr) return ignore("a message to what was not subscribed to");
+      return perform(*channel, command);
+    default:
+      RC_ASSERT(false);
+  }
+}
+
+void Session::subscribe(Command& command) {
+  const Limits& limits = shard().limits();
+  std::optional<Identifier> identifier = decode_identifier(command.identifier);
+  if (!identifier) return ignore("an identifier that names no channel");
+  if (command.identifier.size() > limits.identifier_bytes) {
+    ignore("an identifier over its limit");
+    return reject(command.identifier);
+  }
+  if (channels_.size() >= limits.subscriptions_per_connection) {
+    ignore("more subscriptions than the limit");
+    return reject(command.identifier);
+  }
+
+  const uint32_t index = next_index_++;
+  auto made =
+      std::make_unique<SessionChannel>(*this, index, command.identifier, std::move(identifier->params));
+  SessionChannel& channel = *made;
+  channel.handler_ = route_.cable->make_channel(channel, identifier->channel);
+  if (!channel.handler_) {
+    // Silence would make the client ask every 500 ms for ever.
+    ignore("an unknown channel");
+    return reject(command.identifier);
+  }
+  channels_.emplace(channel.identifier_, std::move(made));
+  by_index_.emplace(index, &channel);
+
+  channel.in_subscribed_ = true;
+  const CallResult result = channel.handler_->subscribed();
+  channel.in_subscribed_ = false;
+  if (result == CallResult::failed) shard().counters().callback_exceptions.add();
+  if (result == CallResult::failed || channel.reject_asked_) {
+    const std::string name = channel.identifier_;
+    end_channel(channel);
+    return reject(name);
+  }
+  if (channel.streams_pending_ == 0) confirm(channel);
+}
+
+void Session::reject(std::string_view identifier) {
+  shard().counters().rejects.add();
+  reply_.clear();
+  append_reject(reply_, identifier);
+  connection_.send_reply(as_bytes(reply_));
+}
+
+void Session::confirm(SessionChannel& channel) {
+  channel.state_ = SessionChannel::State::confirmed;
+  shard().counters().confirms.add();
+  reply_.clear();
+  append_confirm(reply_, channel.identifier_);
+  connection_.send_reply(as_bytes(reply_));
+}
+
+void Session::subscription_live(uint32_t owner) {
+  const auto found = by_index_.find(owner);
+  RC_ASSERT(found != by_index_.end());
+  SessionChannel& channel = *found->second;
+  RC_ASSERT(channel.streams_pending_ > 0);
+  --channel.streams_pending_;
+  if (channel.state_ != SessionChannel::State::subscribing || channel.streams_pending_ > 0) return;
+  confirm(channel);
+  run_waiting(channel);
+}
+
+// The commands that came meanwhile, as if they came now. One of them may end the
+// channel and the next begin it anew: each goes the ordinary way.
+void Session::run_waiting(SessionChannel& channel) {
+  std::deque<Command> waiting = std::move(channel.waiting_);
+  channel.waiting_.clear();
+  waiting_commands_ -= waiting.size();
+  for (Command& command : waiting) execute(command);
+  connection_.maybe_resume();
+}
+
+void Session::perform(SessionChannel& channel, const Command& command) {
+  std::optional<Action> action = decode_action(command.data);
+  if (!action) return ignore("data that is no action");
+  if (!is_dispatchable_action(action->action)) return ignore("an action nobody may call");
+  CallResult result = CallResult::ok;
+  if (!channel.handler_->perform(action->action, action->data, result)) return ignore("an unknown action");
+  if (result == CallResult::failed) shard().counters().callback_exceptions.add();
+}
+
+void Session::end_channel(SessionChannel& channel) {
+  channel.stop_all_streams();
+  channel.state_ = SessionChannel::State::ended;
+  for (const auto& periodic : channel.periodics_) shard().timers().cancel(periodic->deadline);
+  waiting_commands_ -= channel.waiting_.size();
+  channel.handler_->unsubscribed();
+  by_index_.erase(channel.index_);
+  channels_.erase(channels_.find(channel.identifier_));
+}
+
+void Session::ignore(std::string_view problem) {
+  shard().counters().dropped_for(DropReason::command_ignored).add();
+  shard().log().log(shard().now(), LogLevel::info, "command_ignored",
+                    {{"connection", connection_.number()}, {"problem", problem}, {"tags", tags()}});
+  const uint32_t budget = shard().limits().error_budget;
+  if (budget != 0 && ++errors_ > budget) {
+    connection_.close(CloseCode::policy_violation, "too many meaningless commands", EndReason::policy);
+  }
+}
+
+}  // namespace ringcast

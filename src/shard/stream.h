@@ -1,0 +1,107 @@
+// A stream as one shard sees it: its subscribers grouped by the bytes they are
+// sent. Owned by the hub; shard thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/slab.h"
+#include "base/time.h"
+#include "shard/frame_log.h"
+
+namespace ringcast {
+
+class Connection;
+struct Stream;
+struct StreamLog;
+
+// One cursor: a connection's interest in one stream, under one identifier. It dies
+// with its connection at the latest, so the reference is good for its whole life.
+struct Subscription {
+  Connection& connection;
+  StreamLog& log;
+  FrameLog::Cursor cursor;
+  uint32_t owner;     // the SessionChannel's index; 0 on raw routes
+  uint32_t position;  // in its log's SubscriberRing
+  SlotId id;
+  // Of the same connection, newest first.
+  Subscription* next = nullptr;
+  Subscription* previous = nullptr;
+};
+
+// The subscribers of one log, walked by a clock hand. After an append everybody
+// is due one visit, beginning where the hand stands, so that those at the end of a
+// long walk already get the newer messages in the same send.
+//
+// Invariant: members_[(hand_ + i) % n] for i < due_ are the slots still to be
+// visited. Removal leaves a hole and never moves anyone past the hand.
+class SubscriberRing {
+ public:
+  void add(Subscription& subscription);
+  void remove(Subscription& subscription);
+
+  // An append: everyone is due again.
+  void start_round() { due_ = static_cast<uint32_t>(members_.size()); }
+  bool round_done() const { return due_ == 0; }
+
+  // One step of the hand: whom it met, or null at a hole. Only while a round is on.
+  Subscription* step();
+
+  size_t size() const { return members_.size() - holes_; }
+
+  template <class F>
+  void for_each(F f) const {
+    for (size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i] != nullptr) f(*members_[i]);
+    }
+  }
+
+ private:
+  void compact();
+
+  std::vector<Subscription*> members_;
+  uint32_t hand_ = 0;
+  uint32_t due_ = 0;
+  uint32_t holes_ = 0;
+};
+
+// Subscribers of a stream that are sent the same bytes: on cable those who
+// subscribed under one identifier, or all raw sockets.
+struct StreamLog {
+  StreamLog(Stream& stream, ChunkPool& pool, size_t bytes_max) : stream(stream), bytes(pool, bytes_max) {}
+
+  size_t frame_bytes(size_t payload_bytes) const {
+    const size_t whole = prefix.size() + payload_bytes + suffix.size();
+    return frame_header_bytes(whole) + whole;
+  }
+
+  Stream& stream;
+  bool cable = false;
+  std::string identifier;  // cable: the decoded string
+  std::string prefix;      // what surrounds a payload (BroadcastEnvelope)
+  std::string_view suffix;
+  FrameLog bytes;
+  SubscriberRing subscribers;
+  bool walking = false;  // in the hub's walk
+  Instant lap_check{};   // no cursor can be lapped before
+};
+
+struct Stream {
+  explicit Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
+
+  StreamLog* find_log(bool cable, std::string_view identifier);
+  size_t cable_logs() const;
+
+  const std::string name;
+  const uint64_t hash;
+  SlotId id;
+  bool live = false;  // the home has acknowledged: what is numbered from now on comes here
+  // Few: one for raw sockets and one per distinct identifier, which for most
+  // applications is one.
+  std::vector<std::unique_ptr<StreamLog>> logs;
+};
+
+}  // namespace ringcast
