@@ -63,10 +63,11 @@ class WebSocketReader {
     void operator()(std::byte* bytes) const { std::free(bytes); }
   };
 
-  Event data(const FrameParser::Event& frame);
-  Event control(const FrameParser::Event& frame);
-  Event close(MutableBytes body);
-  Event fail(CloseCode code, std::string_view problem);
+  // Each fills `event` in if the frame's part completes something, and leaves it be if not.
+  void data(Event& event, const FrameParser::Event& frame);
+  void control(Event& event, const FrameParser::Event& frame);
+  void close(Event& event, MutableBytes body);
+  void fail(Event& event, CloseCode code, std::string_view problem);
 
   // Puts `bytes` at `at` in the buffer, which grows towards `ceiling` (at most doubling)
   // as they need it. False when the system is out of memory.
