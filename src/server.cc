@@ -75,6 +75,10 @@ BroadcastStatus Server::broadcast(std::string_view stream, const Json& json) {
   return core_->publish(stream, hash64(stream), PayloadKind::json, as_bytes(text));
 }
 
+BroadcastStatus Server::broadcast(const std::vector<Broadcast>& batch) {
+  return core_->publish(batch);
+}
+
 Publisher Server::publisher(std::string_view stream) {
   return core_->publisher(core_, stream);
 }

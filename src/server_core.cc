@@ -335,7 +335,7 @@ void ServerCore::wait() {
 
 // --- Publishing from outside --------------------------------------------------------------
 
-BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload) {
+BroadcastStatus ServerCore::check(std::string_view stream, PayloadKind kind, Bytes payload) {
   const State state = state_.load(std::memory_order_acquire);
   if (state != State::running && state != State::stopping) return BroadcastStatus::stopped;
   if (stream.empty() || stream.size() > options_.stream_name_bytes ||
@@ -347,11 +347,45 @@ BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, Payl
     outside_invalid_.fetch_add(1, std::memory_order_relaxed);
     return BroadcastStatus::invalid;
   }
+  return BroadcastStatus::ok;
+}
+
+BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload) {
+  const BroadcastStatus status = check(stream, kind, payload);
+  if (status != BroadcastStatus::ok) return status;
   Shard& home = *shards_[shards_.front()->home_of(hash)];
   if (home.publish_from_outside(Message::create(stream, hash, kind, payload))) return BroadcastStatus::ok;
   if (home.ended()) return BroadcastStatus::stopped;
   outside_full_.fetch_add(1, std::memory_order_relaxed);
   return BroadcastStatus::full;
+}
+
+BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch) {
+  for (const auto& [stream, text] : batch) {
+    const BroadcastStatus status = check(stream, PayloadKind::text, as_bytes(text));
+    if (status != BroadcastStatus::ok) return status;
+  }
+  if (batch.empty()) return BroadcastStatus::ok;
+
+  std::vector<std::vector<MessageRef>> by_home(shards_.size());
+  for (const auto& [stream, text] : batch) {
+    const uint64_t hash = hash64(stream);
+    std::vector<MessageRef>& home = by_home[shards_.front()->home_of(hash)];
+    home.push_back(Message::create(stream, hash, PayloadKind::text, as_bytes(text)));
+    // More than can ever wait at once: trying again would not help.
+    if (home.size() > options_.broadcast_inbox) return BroadcastStatus::too_large;
+  }
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (shards_[i]->reserve_from_outside(by_home[i].size())) continue;
+    for (size_t taken = 0; taken < i; ++taken) shards_[taken]->give_back_reserved(by_home[taken].size());
+    if (shards_[i]->ended()) return BroadcastStatus::stopped;
+    outside_full_.fetch_add(batch.size(), std::memory_order_relaxed);
+    return BroadcastStatus::full;
+  }
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (!by_home[i].empty()) shards_[i]->publish_reserved(by_home[i]);
+  }
+  return BroadcastStatus::ok;
 }
 
 Publisher ServerCore::publisher(std::shared_ptr<ServerCore> self, std::string_view stream) {

@@ -48,6 +48,7 @@ class ServerCore {
   int ended_event() const { return ended_event_.fd(); }
 
   BroadcastStatus publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload);
+  BroadcastStatus publish(const std::vector<Server::Broadcast>& batch);
   Publisher publisher(std::shared_ptr<ServerCore> self, std::string_view stream);
 
   void set_allowed_origins(std::vector<std::string> allowed);
@@ -74,6 +75,7 @@ class ServerCore {
 
   bool may_add(std::string_view pattern);
   void refuse(std::string problem);
+  BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
   std::string make_shards();
   void run_shard(size_t index);
   Limits limits() const;

@@ -7,6 +7,7 @@
 #include "ringcast/connection.h"
 #include "ringcast/json.h"
 #include "ringcast/log.h"
+#include "ringcast/option_table.h"
 #include "ringcast/options.h"
 #include "ringcast/request.h"
 #include "ringcast/response.h"

@@ -145,8 +145,8 @@ class Server {
   int run();
 
   // Ends: no more connections; every client is told to come back elsewhere, over half
-  // of `drain`; what is left when it has passed is cut. Returns when all is over. A
-  // second call while one waits shortens it.
+  // of `drain`; what is left when it has passed is cut. Returns when all is over; from
+  // a callback, at once. A call without a drain ends one that is under way.
   void stop(std::chrono::milliseconds drain = std::chrono::milliseconds(0));
 
   // Between a successful start() and the beginning of the end.
@@ -172,6 +172,13 @@ class Server {
   [[nodiscard]] BroadcastStatus broadcast(std::string_view stream, const T& text) {
     return broadcast(stream, Text(text));
   }
+
+  // Publishes all of them, in order, or none.
+  struct Broadcast {
+    std::string stream;
+    std::string text;
+  };
+  [[nodiscard]] BroadcastStatus broadcast(const std::vector<Broadcast>& batch);
 
   // As above for a subscriber of `stream_for(key)` in channels of that class.
   [[nodiscard]] BroadcastStatus broadcast_to(std::string_view channel_class, const StreamKey& key,

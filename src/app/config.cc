@@ -1,0 +1,98 @@
+#include "app/config.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "ringcast/option_table.h"
+
+namespace ringcast {
+namespace {
+
+constexpr std::string_view kSynopsis =
+    "Serves Action Cable on /cable, raw WebSockets on /websocket and a demo of both on /.";
+
+void add_own_rows(OptionTable& table, Config& config) {
+  table.section("What is served");
+  table.choice("demo", config.demo,
+               {{"auto", DemoMode::automatic}, {"on", DemoMode::on}, {"off", DemoMode::off}},
+               "the page, its channels and rooms, on loopback addresses only; auto is on");
+  table.toggle("echo", config.echo, "serve /echo, which sends every message back");
+  table.number("echo-max-message-bytes", "BYTES", config.echo_max_message_bytes, {128, 1 << 30},
+               "a message to /echo", {"1009", "ringcast_ended_total{reason=\"too_big\"}"});
+  table.text("room-prefix", "TEXT", config.room_prefix, "stands before a room's name in its stream's");
+  table.text("welcome", "TEXT", config.welcome, "what a newcomer to the raw chat is greeted with");
+  table.text("broadcast-key-file", "FILE", config.broadcast_key_file,
+             "POST /_broadcast asks for the bearer key in this file; without it only the demo may publish");
+}
+
+// One line: what a shell's `openssl rand -hex 32 > key` leaves behind, line end included.
+std::string read_key(const std::string& path, std::string& key) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file.is_open() || file.bad()) return "broadcast-key-file: '" + path + "' cannot be read";
+  key = content.str();
+  while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
+  if (key.empty()) return "broadcast-key-file: '" + path + "' is empty";
+  for (const char c : key) {
+    if (c <= ' ' || c == 0x7f) return "broadcast-key-file: '" + path + "' holds more than one word";
+  }
+  return {};
+}
+
+std::string check(Config& config) {
+  if (std::string problem = config.server.problem(); !problem.empty()) return problem;
+  if (!config.broadcast_key_file.empty()) {
+    if (std::string problem = read_key(config.broadcast_key_file, config.broadcast_key); !problem.empty()) {
+      return problem;
+    }
+  }
+  if (!config.demo_on()) return {};
+  // Anybody may publish in the demo, so nobody but this machine may reach it.
+  for (const std::string& address : config.server.listen) {
+    if (!is_loopback(address)) {
+      return "the demo is for loopback addresses only, and " + address + " is none: add --demo off";
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view address) {
+  if (address.starts_with("[::1]:")) return true;
+  const std::string_view host = address.substr(0, address.rfind(':'));
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
+}
+
+CommandLine read_command_line(int argc, const char* const* argv, const char* const* environment) {
+  CommandLine line;
+  Config& config = line.config;
+  config.server.log_sink = stderr_log_sink();
+  OptionTable table;
+  add_own_rows(table, config);
+  table.add_server(config.server);
+
+  const OptionTable::Reading read = table.read(argc, argv, environment);
+  if (!read.problem.empty()) {
+    line.error = read.problem;
+  } else if (read.help) {
+    line.output = table.help("ringcast", kSynopsis);
+  } else if (read.help_markdown) {
+    line.output = table.help_markdown();
+  } else if (read.version) {
+    line.output = "ringcast " + std::string(version()) + "\n";
+  } else {
+    line.error = check(config);
+    if (line.error.empty() && read.check_config) line.output = "The configuration is good.\n";
+    if (line.error.empty() && read.print_config) line.output = table.toml();
+  }
+  if (!line.error.empty()) {
+    line.exit_status = 2;
+  } else if (!line.output.empty()) {
+    line.exit_status = 0;
+  }
+  return line;
+}
+
+}  // namespace ringcast

@@ -1,0 +1,86 @@
+// The binary: reads its configuration, starts a server with what it says, and ends
+// when told to. What a process decides about itself (signals, limits, stdout, exit
+// status) is decided here, and everything else on the library's public headers.
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "app/config.h"
+#include "app/demo.h"
+#include "app/ticker.h"
+#include "ringcast/ringcast.h"
+
+namespace {
+
+void write_out(FILE* to, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), to);
+  std::fflush(to);
+}
+
+// A connection is a descriptor: take as many as the system grants.
+void raise_descriptor_limit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string greeting(const ringcast::Server& server) {
+  std::string line = "Ringcast " + std::string(ringcast::version()) + " is serving ";
+  bool first = true;
+  for (const std::string& address : server.addresses()) {
+    line += (first ? "http://" : ", http://") + address;
+    first = false;
+  }
+  const ringcast::Stats stats = server.stats();
+  return line + " (" + std::to_string(stats.shards) + (stats.shards == 1 ? " shard, " : " shards, ") +
+         stats.backend + ")\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ringcast::CommandLine line = ringcast::read_command_line(argc, argv);
+  if (line.exit_status) {
+    write_out(stdout, line.output);
+    if (!line.error.empty()) write_out(stderr, "ringcast: " + line.error + "\n");
+    return *line.exit_status;
+  }
+  raise_descriptor_limit();
+
+  // Blocked from here on: run() waits for them, and none may end the process between
+  // start() and run(). SIGPIPE would come from a closed stdout or stderr only.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  ringcast::Server* running = nullptr;
+  // What can change while connections are open does; the rest waits for a restart.
+  line.config.server.reload = [&running, argc, argv] {
+    const ringcast::CommandLine again = ringcast::read_command_line(argc, argv);
+    if (!again.error.empty()) {
+      running->log(ringcast::LogLevel::error, "not_reloaded", {{"why", std::string_view(again.error)}});
+      return;
+    }
+    running->set_allowed_origins(again.config.server.allowed_origins);
+    running->set_log_level(again.config.server.log_level);
+    running->log(ringcast::LogLevel::info, "reloaded");
+  };
+
+  ringcast::Server server(line.config.server);
+  running = &server;
+  ringcast::add_endpoints(server, line.config);
+  if (const ringcast::StartResult started = server.start(); !started) {
+    write_out(stderr, "ringcast: " + started.error + "\n");
+    return 2;
+  }
+  write_out(stdout, greeting(server));
+  std::optional<ringcast::Ticker> ticker;
+  if (line.config.demo_on()) ticker.emplace(server);
+  return server.run();
+}
