@@ -192,7 +192,7 @@ void LogBudget::log(Instant now, LogLevel level, std::string_view event,
   if (!logger_.enabled(level)) return;
   auto entry =
       std::find_if(events_.begin(), events_.end(), [&](const Event& other) { return other.name == event; });
-  if (entry == events_.end()) entry = events_.insert(entry, {event, level, now});
+  if (entry == events_.end()) entry = events_.insert(entry, {.name = event, .second_began = now});
   if (now - entry->second_began >= seconds(1)) {
     tell_held_back(*entry);
     entry->second_began = now;
@@ -202,7 +202,7 @@ void LogBudget::log(Instant now, LogLevel level, std::string_view event,
     ++entry->logged;
     logger_.log(level, event, fields);
   } else {
-    entry->level = std::max(entry->level, level);
+    entry->held_back_level = std::max(entry->held_back_level, level);
     ++entry->held_back;
   }
 }
@@ -215,8 +215,9 @@ void LogBudget::report(Instant now) {
 
 void LogBudget::tell_held_back(Event& event) {
   if (event.held_back == 0) return;
-  logger_.log(event.level, event.name, {{"more", event.held_back}});
+  logger_.log(event.held_back_level, event.name, {{"more", event.held_back}});
   event.held_back = 0;
+  event.held_back_level = LogLevel::debug;
 }
 
 }  // namespace ringcast

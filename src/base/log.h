@@ -113,10 +113,10 @@ class LogBudget {
  private:
   struct Event {
     std::string_view name;
-    LogLevel level;
     Instant second_began;
     uint32_t logged = 0;
     uint64_t held_back = 0;
+    LogLevel held_back_level = LogLevel::debug;  // the gravest of them
   };
 
   void tell_held_back(Event& event);
