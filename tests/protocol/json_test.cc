@@ -30,10 +30,9 @@ bool valid(std::string_view text) {
   return valid_json(as_bytes(std::string_view(exact.data(), exact.size())));
 }
 
-std::string nested(size_t depth, std::string_view open, std::string_view close) {
+std::string repeated(size_t times, std::string_view part) {
   std::string text;
-  for (size_t i = 0; i < depth; ++i) text += open;
-  for (size_t i = 0; i < depth; ++i) text += close;
+  while (times-- > 0) text += part;
   return text;
 }
 
@@ -121,27 +120,21 @@ TEST(JsonCheck, EveryPrefixOfADocumentIsRefused) {
 }
 
 TEST(JsonCheck, DepthHasOneLimitForEveryNesting) {
-  for (const auto& [open, close] :
-       {std::pair("[", "]"), std::pair("{\"a\":", "}"), std::pair("[{\"a\":", "}]")}) {
-    const size_t levels = std::string_view(open).size() > 5 ? 2 : 1;
-    const std::string innermost = open == std::string_view("[") ? "" : "0";
-    const auto text = [&](size_t depth) {
-      std::string document = nested(depth / levels, open, close);
-      return document.insert(document.size() /
-                                 (std::string_view(open).size() + std::string_view(close).size()) *
-                                 std::string_view(open).size(),
-                             innermost);
-    };
-    EXPECT_TRUE(valid(text(100))) << open;
-    EXPECT_TRUE(Json::parse(text(100))) << open;
-    std::string_view problem;
-    EXPECT_FALSE(Json::parse(text(102), &problem)) << open;
-    EXPECT_EQ(problem, "nested deeper than 100 levels");
-    EXPECT_EQ(json_problem(as_bytes(text(102))), "nested deeper than 100 levels");
+  const auto arrays = [](size_t depth) { return repeated(depth, "[") + repeated(depth, "]"); };
+  const auto objects = [](size_t depth) { return repeated(depth, R"({"a":)") + "0" + repeated(depth, "}"); };
+  const auto mixed = [](size_t pairs) { return repeated(pairs, R"([{"a":)") + "0" + repeated(pairs, "}]"); };
+  for (const std::string& text : {arrays(100), objects(100), mixed(50), "[0," + arrays(99) + "]"}) {
+    EXPECT_TRUE(valid(text)) << text;
+    EXPECT_TRUE(Json::parse(text)) << text;
   }
-  EXPECT_FALSE(valid(nested(101, "[", "]")));
-  EXPECT_FALSE(valid(nested(100000, "[", "]")));
-  EXPECT_FALSE(valid(std::string(100000, '[')));
+  for (const std::string& text :
+       {arrays(101), objects(101), mixed(51), "[0," + arrays(100) + "]", arrays(100000)}) {
+    std::string_view problem;
+    EXPECT_FALSE(Json::parse(text, &problem));
+    EXPECT_EQ(problem, "nested deeper than 100 levels");
+    EXPECT_EQ(json_problem(as_bytes(text)), "nested deeper than 100 levels");
+  }
+  EXPECT_FALSE(valid(repeated(100000, "[")));
 }
 
 TEST(JsonCheck, NamesTheReason) {
