@@ -255,6 +255,18 @@ class BackendConformance : public testing::TestWithParam<WorldKind> {
     }
   }
 
+  // The same with poll_writable armed and silent. A kernel may still move bytes from the
+  // full send buffer into the peer's receive buffer, and grow that: so it takes a while.
+  void fill_and_arm_poll(const Socket& socket) {
+    const std::string data = pattern(16 << 20);
+    do {
+      forget();
+      fill(socket, data);
+      submit(Submission::poll_writable(socket.fd, socket.token()));
+      settle();
+    } while (count(Operation::poll_writable, socket.token()) > 0);
+  }
+
   static constexpr Token kAccept{0xACCE97};
 
   std::unique_ptr<World> world_;
@@ -579,11 +591,11 @@ TEST_P(BackendConformance, AShortSendOfPartsSaysExactlyWhatItTook) {
 TEST_P(BackendConformance, AFullSocketTakesNothing) {
   const Socket socket = connect();
   world_->set_send_buffer(socket.fd, 32 * 1024);
-  fill(socket, pattern(16 << 20));
-  submit(Submission::send(socket.fd, socket.token(), as_bytes("x")));
-  poll();
-  ASSERT_EQ(shorts_.size(), 1U);
-  EXPECT_EQ(shorts_.front().result, 0);
+  const std::string data = pattern(16 << 20);
+  const size_t taken = fill(socket, data);  // returns at the first send that completes with 0
+  EXPECT_GT(taken, 0U);
+  submit(Submission::shutdown(socket.fd, {}));
+  EXPECT_TRUE(read(*socket.peer, data.size()) == data.substr(0, taken));
 }
 
 TEST_P(BackendConformance, MegabytesGetThroughBySendingAndPolling) {
@@ -678,10 +690,7 @@ TEST_P(BackendConformance, AFullSocketPollsWhenItHasDrained) {
   const Socket socket = connect();
   world_->set_send_buffer(socket.fd, 32 * 1024);
   for (int round = 0; round < 3; ++round) {
-    fill(socket, pattern(16 << 20));
-    submit(Submission::poll_writable(socket.fd, socket.token()));
-    settle();
-    EXPECT_EQ(count(Operation::poll_writable, socket.token()), 0U);
+    fill_and_arm_poll(socket);
     EXPECT_TRUE(until([&] {
       drain(*socket.peer);
       return count(Operation::poll_writable, socket.token()) == 1;
@@ -696,8 +705,7 @@ TEST_P(BackendConformance, AFullSocketPollsWhenItHasDrained) {
 TEST_P(BackendConformance, AFullSocketPollsWhenItsPeerIsGone) {
   const Socket socket = connect();
   world_->set_send_buffer(socket.fd, 32 * 1024);
-  fill(socket, pattern(16 << 20));
-  submit(Submission::poll_writable(socket.fd, socket.token()));
+  fill_and_arm_poll(socket);
   poll();
   socket.peer->reset();
   EXPECT_NE(wait_for(Operation::poll_writable, socket.token()), nullptr);
@@ -726,8 +734,7 @@ TEST_P(BackendConformance, ACancelledRecvEndsOnceAndCanBeArmedAgain) {
 TEST_P(BackendConformance, ACancelledPollEnds) {
   const Socket socket = connect();
   world_->set_send_buffer(socket.fd, 32 * 1024);
-  fill(socket, pattern(16 << 20));
-  submit(Submission::poll_writable(socket.fd, socket.token()));
+  fill_and_arm_poll(socket);
   submit(Submission::recv(socket.fd, socket.token()));
   poll();
   submit(Submission::cancel(socket.fd, {}));
