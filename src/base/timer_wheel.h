@@ -43,7 +43,8 @@ struct Link {
 }  // namespace timer_detail
 
 // Embedded in what it wakes; the callback finds its owner from its address.
-// Must not be armed when it is destroyed.
+// Must not be armed when it is destroyed: cancel it, or let the wheel (declared
+// after its timers) end first.
 class Timer : private timer_detail::Link {
  public:
   Timer() = default;

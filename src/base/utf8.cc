@@ -40,6 +40,12 @@ constexpr Expectation after_lead(uint8_t lead) {
   return {kNotALead, 0, 0};
 }
 
+constexpr auto kAfterLead = [] {
+  std::array<Expectation, 256> table = {};
+  for (unsigned lead = 0; lead < 256; ++lead) table[lead] = after_lead(static_cast<uint8_t>(lead));
+  return table;
+}();
+
 constexpr uint64_t kHighBits = 0x8080808080808080;
 
 bool eight_ascii(const std::byte* from) {
@@ -52,16 +58,22 @@ bool eight_ascii(const std::byte* from) {
 size_t valid_prefix_scalar(const std::byte* from, size_t count) {
   size_t at = 0;
   while (at < count) {
-    if (count - at >= 8 && eight_ascii(from + at)) {
-      at += 8;
+    const auto lead = std::to_integer<uint8_t>(from[at]);
+    if (lead < 0x80) {
+      if (count - at >= 8 && eight_ascii(from + at)) {
+        at += 8;
+      } else {
+        ++at;
+      }
       continue;
     }
-    const auto next = after_lead(std::to_integer<uint8_t>(from[at]));
+    const auto next = kAfterLead[lead];
     if (next.needed == kNotALead) return kUtf8Invalid;
     if (next.needed > count - at - 1) return at;
-    for (size_t i = 1; i <= next.needed; ++i) {
-      const auto octet = std::to_integer<uint8_t>(from[at + i]);
-      if (octet < (i == 1 ? next.low : 0x80) || octet > (i == 1 ? next.high : 0xbf)) return kUtf8Invalid;
+    const auto second = std::to_integer<uint8_t>(from[at + 1]);
+    if (second < next.low || second > next.high) return kUtf8Invalid;
+    for (size_t i = 2; i <= next.needed; ++i) {
+      if ((from[at + i] & std::byte{0xc0}) != std::byte{0x80}) return kUtf8Invalid;
     }
     at += 1 + next.needed;
   }
@@ -234,7 +246,7 @@ bool Utf8Validator::push(Bytes bytes) {
     }
     const auto octet = std::to_integer<uint8_t>(*at++);
     if (needed_ == 0) {
-      const auto next = after_lead(octet);
+      const auto next = kAfterLead[octet];
       needed_ = next.needed;  // kNotALead is kFailed
       low_ = next.low;
       high_ = next.high;
