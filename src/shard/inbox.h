@@ -26,10 +26,30 @@ class Inbox {
   // Any thread. False if the inbox is full, or closed.
   bool publish(MessageRef message) {
     std::lock_guard lock(mutex_);
-    if (closed_ || messages_.size() >= messages_max_) return false;
+    if (closed_ || messages_.size() + reserved_ >= messages_max_) return false;
     messages_.push_back(std::move(message));
     waiting_.store(true, std::memory_order_release);  // pairs with waiting()
     return true;
+  }
+
+  // For several messages that are published together or not at all, here and in other
+  // inboxes: room is reserved everywhere first, then used or given back.
+  bool reserve(size_t count) {
+    std::lock_guard lock(mutex_);
+    if (closed_ || messages_.size() + reserved_ + count > messages_max_) return false;
+    reserved_ += count;
+    return true;
+  }
+  void give_back(size_t count) {
+    std::lock_guard lock(mutex_);
+    reserved_ -= count;
+  }
+  void publish_reserved(std::vector<MessageRef>& messages) {
+    std::lock_guard lock(mutex_);
+    reserved_ -= messages.size();
+    if (closed_) return;
+    for (MessageRef& message : messages) messages_.push_back(std::move(message));
+    waiting_.store(true, std::memory_order_release);  // pairs with waiting()
   }
 
   void post(Task task) {
@@ -57,6 +77,7 @@ class Inbox {
   const size_t messages_max_;
   mutable std::mutex mutex_;
   std::vector<MessageRef> messages_;
+  size_t reserved_ = 0;
   std::vector<Task> tasks_;
   bool closed_ = false;
   std::atomic<bool> waiting_{false};

@@ -320,6 +320,11 @@ bool Shard::publish_from_outside(MessageRef message) {
   return true;
 }
 
+void Shard::publish_reserved(std::vector<MessageRef>& messages) {
+  inbox_.publish_reserved(messages);
+  context_.mailboxes.bell(index_).ring();
+}
+
 void Shard::post(Inbox::Task task) {
   inbox_.post(std::move(task));
   context_.mailboxes.bell(index_).ring();

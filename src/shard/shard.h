@@ -95,6 +95,12 @@ class Shard {
   // Publishes to this shard, which must be the stream's home. False: full, or over.
   bool publish_from_outside(MessageRef message);
 
+  // All or nothing over several shards: every home reserves room, then gets its
+  // messages, or has the room given back.
+  bool reserve_from_outside(size_t count) { return inbox_.reserve(count); }
+  void give_back_reserved(size_t count) { inbox_.give_back(count); }
+  void publish_reserved(std::vector<MessageRef>& messages);
+
   void post(Inbox::Task task);
 
   const Counters& counters() const { return counters_; }
