@@ -142,6 +142,7 @@ void broadcast(const Request& request, Response& response) {
   if (!problem.empty()) return answer_error(response, 422, problem);
   if (answer_failure(response, request.server().broadcast(batch))) return;
   response.status(201);
+  response.json({{"status", "ok"}});
 }
 
 }  // namespace

@@ -525,7 +525,6 @@ void Connection::begin_closing(EndReason why) {
   state_ = State::closing;
   holding_ = false;
   end_subscriptions();
-  closing_until_ = shard_.now() + shard_.limits().close_timeout;
   if (paused_) {
     // There is no more room to wait for: input is only searched for the peer's Close.
     shard_.look_after_settling(id_);
@@ -539,6 +538,12 @@ void Connection::begin_closing(EndReason why) {
 // with input unread, or the kernel sends RST and our Close may be lost.
 void Connection::output_done() {
   if (state_ != State::closing || outbox_ || batch_entry != kNotInBatch) return;
+  // Counted from here: a peer that was too slow for its streams gets the time of a
+  // write stall to read why it was closed.
+  if (closing_until_ == kNever) {
+    closing_until_ = shard_.now() + shard_.limits().close_timeout;
+    schedule();
+  }
   if (!peer_done_ && !fin_received_) return;
   if (!fin_sent_) {
     fin_sent_ = true;

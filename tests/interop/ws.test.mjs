@@ -191,16 +191,16 @@ test("/_broadcast carries text untouched, one or many, and says what is wrong wi
   const client = await Client.open(`/websocket/${room}`);
   const send = (value) => post("/_broadcast", { body: typeof value === "string" ? value : JSON.stringify(value), type: "application/json" });
   const stream = `room_${room}`;
-  assert.equal((await send({ stream, data: "not JSON at all <&>" })).status, 200);
+  assert.equal((await send({ stream, data: "not JSON at all <&>" })).status, 201);
   assert.equal(await client.received.next(), "not JSON at all <&>");
   const many = Array.from({ length: 1000 }, (_, index) => ({ stream, data: `{ "n": ${index} }` }));
-  assert.equal((await send(many)).status, 200);
+  assert.equal((await send(many)).status, 201);
   for (const { data } of many) assert.equal(await client.received.next(), data);
   for (const wrong of ["{", "[]x", "42", { stream }, { data: "x" }, { stream: 1, data: "x" }, [{ stream, data: "x" }, { stream }]]) {
     const { status } = await send(wrong);
     assert.ok(status >= 400 && status < 500, `${JSON.stringify(wrong)}: status ${status}`);
   }
-  assert.equal((await send({ stream, data: "last" })).status, 200);
+  assert.equal((await send({ stream, data: "last" })).status, 201);
   assert.equal(await client.received.next(), "last"); // of an array with one mistake nothing was sent
 });
 
