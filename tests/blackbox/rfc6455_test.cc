@@ -384,7 +384,7 @@ TEST_F(Rfc6455, FragmentsAreLimitedByTheirSum) {
   WebSocketClient beyond = connect();
   beyond.send(encode({.opcode = kBinary, .payload = half, .fin = false}) +
               encode({.opcode = 0, .payload = half, .fin = false}) +
-              encode({.opcode = 0, .declared_bytes = 1}).substr(0, 2));
+              encode({.opcode = 0, .declared_bytes = 1}));  // the header alone
   expect_failed(beyond, 1009);
 }
 
@@ -418,14 +418,16 @@ TEST_F(Rfc6455, AClientThatVanishesHarmsNobody) {
   }
 }
 
-// A FIN without Close is an abnormal closure; the server has nothing to wait for.
+// A FIN without Close is an abnormal closure (section 7.1.5), the client's end of it: what
+// was still to be said to it may be dropped, but nothing is left to wait for.
 TEST_F(Rfc6455, AHalfClosedConnectionIsClosed) {
   WebSocketClient client = connect();
   client.send(encode({.payload = "last words"}));
   client.tcp().shutdown_write();
   Answers answers;
   answers.read_to_close(client);
-  EXPECT_EQ(answers.replies, (std::vector<Reply>{{kText, "last words"}}));
+  EXPECT_LE(answers.replies.size(), 1u);
+  for (const Reply& reply : answers.replies) EXPECT_EQ(reply, (Reply{kText, "last words"}));
   EXPECT_FALSE(client.next().has_value());
   EXPECT_EQ(client.tcp().end(), TcpClient::End::closed);
 }
