@@ -67,6 +67,7 @@ Instant TimerWheel::instant_of(uint64_t tick) const {
 }
 
 uint64_t TimerWheel::next_tick() const {
+  RC_ASSERT(occupied_levels_ != 0);
   const auto level = static_cast<unsigned>(std::countr_zero(occupied_levels_));
   const auto slot = static_cast<uint64_t>(std::countr_zero(occupied_slots_[level]));
   const unsigned shift = level * kDigitBits;
@@ -119,6 +120,7 @@ void TimerWheel::place(Timer& timer) {
   const uint64_t tick = tick_at_or_after(timer.when_);
   if (tick <= current_) return append(overdue_, timer, kOverdue);
   const auto level = static_cast<unsigned>(std::bit_width(tick ^ current_) - 1) / kDigitBits;
+  RC_ASSERT(level < kLevels);
   const auto slot = static_cast<unsigned>(tick >> (level * kDigitBits)) % kSlots;
   occupied_slots_[level] |= uint64_t{1} << slot;
   occupied_levels_ |= 1u << level;
