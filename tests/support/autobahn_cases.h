@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,15 @@ struct AutobahnEntry {
 };
 
 const std::vector<AutobahnEntry>& autobahn_entries();
+
+// How googletest prints them where an expectation fails: payloads by their size.
+inline void PrintTo(const AutobahnCase::Reply& reply, std::ostream* out) {
+  *out << "{opcode " << reply.opcode << ", " << reply.payload.size()
+       << " bytes: " << reply.payload.substr(0, 40) << "}";
+}
+inline void PrintTo(const AutobahnEntry& entry, std::ostream* out) {
+  *out << entry.id << ": " << entry.about;
+}
 
 // An id as a test's name: "6_4_3".
 std::string autobahn_test_name(const AutobahnEntry& entry);
