@@ -89,6 +89,22 @@ BackendKind backend_kind(BackendChoice choice) {
   return BackendKind::automatic;
 }
 
+// One for each shard; none, and why, if one cannot be made. On a thread that ends at
+// once: a ring that goes away, as the self-test's does, interrupts a system call of
+// the thread that made it, and the embedder's thread is not ours to interrupt.
+std::vector<std::unique_ptr<Backend>> make_backends(BackendKind kind, size_t count, std::string* why_not) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  const auto make = [&] {
+    while (backends.size() < count) {
+      std::unique_ptr<Backend> backend = make_backend(kind, {}, why_not);
+      if (backend == nullptr) return backends.clear();
+      backends.push_back(std::move(backend));
+    }
+  };
+  blocking_signals([&] { return std::thread(make); }).join();
+  return backends;
+}
+
 // An HTTP route's way from the shard to the embedder's function.
 class HttpGate final : public HttpHandler {
  public:
@@ -273,18 +289,19 @@ std::string ServerCore::make_shards() {
   context_ = std::make_unique<ServerContext>(static_cast<ShardIndex>(count), limits(), routes_, *logger_);
   const OriginPolicy origins{.allowed = options_.allowed_origins, .required = options_.require_origin};
   const bool spins = options_.spin_us > 0 && count < cores;
+  std::string why_not;
+  std::vector<std::unique_ptr<Backend>> backends =
+      make_backends(backend_kind(options_.backend), count, &why_not);
+  if (backends.empty()) return why_not;
+  if (!why_not.empty()) {
+    logger_->log(LogLevel::warn, "io_uring_refused", {{"why", std::string_view(why_not)}});
+  }
   for (size_t i = 0; i < count; ++i) {
-    std::string why_not;
-    std::unique_ptr<Backend> backend = make_backend(backend_kind(options_.backend), {}, &why_not);
-    if (backend == nullptr) return why_not;
-    if (!why_not.empty() && i == 0) {
-      logger_->log(LogLevel::warn, "io_uring_refused", {{"why", std::string_view(why_not)}});
-    }
     std::vector<int> fds;
     for (Descriptor& listener : listeners[i]) fds.push_back(listener.release());
     uint64_t seed = i;
     (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
-    shards_.push_back(std::make_unique<Shard>(*context_, static_cast<ShardIndex>(i), std::move(backend),
+    shards_.push_back(std::make_unique<Shard>(*context_, static_cast<ShardIndex>(i), std::move(backends[i]),
                                               std::move(fds), origins, seed,
                                               spins ? Duration(microseconds(options_.spin_us)) : Duration{}));
     context_->shards.push_back(shards_.back().get());
