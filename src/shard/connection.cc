@@ -182,10 +182,11 @@ void Connection::release_output_if_live() {
   }
   holding_ = false;
   shard_.mark_dirty(*this);
+  maybe_resume();
 }
 
 bool Connection::process_websocket(MutableBytes& input) {
-  if (state_ == State::open && must_pause()) {
+  if (state_ == State::open && !(holding_ && input.empty()) && must_pause()) {
     pause(input);
     return false;
   }
@@ -286,6 +287,7 @@ bool Connection::must_pause() {
     if (outbox_->size() > shard_.limits().outbox_bytes) return true;
   }
   if (state_ != State::open) return false;
+  if (holding_) return true;  // nothing is heard before the 101 has left
   if (session_ && session_->congested()) return true;
   if (shard_.hub().can_publish()) return false;
   if (!waits_for_room_) {
@@ -400,7 +402,7 @@ void Connection::send_settled(size_t bytes, bool took_all) {
   } else {
     wait_for_writability(bytes > 0);
   }
-  if (paused_ || state_ == State::closing) shard_.look_after_settling(id_);
+  if (paused_ || state_ == State::closing || shard_.draining()) shard_.look_after_settling(id_);
 }
 
 void Connection::wait_for_writability(bool progress) {
@@ -428,6 +430,10 @@ void Connection::send_failed(int error) {
 void Connection::after_settling() {
   if (state_ == State::closing) output_done();
   maybe_resume();
+  // The drain found it in the middle of this answer, which did not say that it is the last.
+  if (state_ == State::http && shard_.draining() && !outbox_ && !paused_ && !http_->busy()) {
+    terminate(EndReason::drain);
+  }
 }
 
 // --- Streams --------------------------------------------------------------------------
@@ -625,7 +631,9 @@ void Connection::expired() {
       break;
     }
     case State::open:
-      if (now >= pong_due_) {
+      if (now >= pong_due_ && paused_) {
+        pong_due_ = now + limits.pong_timeout;  // it may have answered: we are not listening
+      } else if (now >= pong_due_) {
         close(CloseCode::policy_violation, "no pong", EndReason::pong_timeout);
         return;
       }
