@@ -268,7 +268,13 @@ void Connection::peer_finished() {
       }
       break;
     case State::open:
-      terminate(EndReason::peer_vanished);
+      // No Close came, but it may still read what it asked for.
+      peer_done_ = true;
+      if (outbox_) {
+        begin_closing(EndReason::peer_vanished);
+      } else {
+        terminate(EndReason::peer_vanished);
+      }
       break;
     case State::closing:
       peer_done_ = true;
