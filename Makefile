@@ -42,7 +42,8 @@ support_sources := $(filter-out %_test.cc,$(wildcard tests/support/*.cc tests/si
 test_sources    := $(filter-out $(support_sources) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
 ifeq ($(MODE),tsan)
   # Only code that runs on several threads can race; the rest would just be slow.
-  threaded     := $(if $(test_sources),$(shell grep -lE 'std::j?thread|std::async|pthread_create|Server ' $(test_sources)))
+  starts_threads := std::j?thread|std::async|pthread_create|Server [a-z_]+[;(]
+  threaded     := $(if $(test_sources),$(shell grep -lE '$(starts_threads)' $(test_sources)))
   test_sources := $(filter-out %_test.cc,$(test_sources)) $(filter %_test.cc,$(threaded))
 endif
 layer_of    = $(if $(filter tests,$(patsubst %/,%,$(dir $(1)))),server,$(notdir $(patsubst %/,%,$(dir $(1)))))
