@@ -35,6 +35,8 @@ constexpr Metric kMetrics[] = {
     {"ringcast_sends_total", "counter", "Sends submitted.", &Counters::sends},
     {"ringcast_short_sends_total", "counter", "Sends that took less than they were given.",
      &Counters::short_sends},
+    {"ringcast_close_timeouts_total", "counter",
+     "Connections whose peer never finished the closing handshake.", &Counters::close_timeouts},
     {"ringcast_stalls_total", "counter", "Times a connection began to wait for writability.",
      &Counters::stalls},
     {"ringcast_publishes_total", "counter", "Messages taken by their stream.", &Counters::publishes},

@@ -100,7 +100,7 @@ void OptionTable::add_server(Options& o) {
          "nothing at all came since a ping; 0 waits for ever",
          {"the connection ends", "ringcast_ended_total{reason=\"pong_timeout\"}"});
   number("close-timeout-s", "S", o.close_timeout_s, {1, 3600}, "for the client's part of a close",
-         {"reset", "ringcast_ended_total{reason=\"close_timeout\"}"});
+         {"reset", "ringcast_close_timeouts_total"});
 
   section("Between shards");
   number("mailbox-size", "N", o.mailbox_size, {16, 1 << 20},

@@ -56,7 +56,7 @@ struct Options {
   uint64_t pong_timeout_s = 30;
   uint64_t sndbuf_bytes = 0;
   uint64_t notsent_lowat_bytes = 128 << 10;
-  uint64_t mailbox_size = 1024;
+  uint64_t mailbox_size = 4096;
   uint64_t broadcast_inbox = 8192;
 
   // --- The log ----------------------------------------------------------------

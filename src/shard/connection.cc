@@ -648,6 +648,7 @@ void Connection::expired() {
       break;
     case State::closing:
       if (now >= closing_until_) {
+        shard_.counters().close_timeouts.add();
         // Bytes it never took would only linger in the kernel.
         terminate(end_reason_, outbox_ != nullptr);
         return;

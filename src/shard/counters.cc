@@ -34,8 +34,6 @@ const char* to_string(EndReason reason) {
       return "idle_timeout";
     case EndReason::pong_timeout:
       return "pong_timeout";
-    case EndReason::close_timeout:
-      return "close_timeout";
     case EndReason::drain:
       return "drain";
     case EndReason::io_error:

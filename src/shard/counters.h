@@ -38,8 +38,7 @@ enum class EndReason : uint8_t {
   handshake_timeout,
   idle_timeout,  // keep-alive HTTP
   pong_timeout,
-  close_timeout,  // the peer never answered our Close frame
-  drain,          // server restart
+  drain,  // server restart
   io_error,
   internal_error,  // an embedder's exception: 1011
   kCount,
@@ -76,6 +75,7 @@ struct Counters {
   Counter refused;  // handshakes and requests answered with 4xx or 5xx
   Counter http_requests;
   std::array<Counter, kEndReasons> ended;
+  Counter close_timeouts;  // of those ended: the peer never finished the closing handshake
 
   // Bytes and frames
   Counter received_bytes;
