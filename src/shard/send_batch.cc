@@ -78,6 +78,7 @@ void SendBatch::add(Connection& connection) {
     kept.assign(parts_.begin(), parts_.end());
     shard_.submit(Submission::send(connection.fd(), token, kept));
   }
+  awaited_ = awaited_ || connection.awaits_settling() || shard_.draining();
   connection.batch_entry = static_cast<uint32_t>(entries_.size());
   entries_.push_back(entry);
 }
@@ -103,6 +104,7 @@ void SendBatch::settle(const std::vector<Completion>& short_sends) {
   for (StreamLog* log : trimmable_) log->bytes.trim();
   trimmable_.clear();
   entries_.clear();
+  awaited_ = false;
   moves_.clear();
   scratch_block_ = scratch_used_ = iovecs_used_ = 0;
 

@@ -39,6 +39,9 @@ class SendBatch {
   void settle(const std::vector<Completion>& short_sends);
 
   size_t size() const { return entries_.size(); }
+  // Somebody cannot go on before this batch is settled: the turn that sends it must not
+  // sleep. For all others sending is the end of the matter, and worth no turn of its own.
+  bool awaited() const { return awaited_; }
 
  private:
   static constexpr size_t kCopyBytesMax = 16 * 1024;  // parts up to this in all are copied into one
@@ -66,6 +69,7 @@ class SendBatch {
 
   Shard& shard_;
   std::vector<Entry> entries_;
+  bool awaited_ = false;
   std::vector<Move> moves_;
   std::vector<iovec> parts_;  // of the send being gathered
   // What submissions point to until the backend has turned: never moves meanwhile.

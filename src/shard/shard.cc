@@ -131,7 +131,7 @@ bool Shard::held_back() const {
 Instant Shard::sleep_until() {
   const Instant immediately{};
   if (!begun_ || mail_left_ || hub_.walking() || !dirty_.empty() || !settled_.empty()) return immediately;
-  if (now() < spinning_until_) return immediately;
+  if (now() < spinning_until_ || sends_.awaited()) return immediately;
 
   Instant until = std::min(timers_.next_deadline(), hub_.retry_at());
   const bool held = held_back();
