@@ -277,8 +277,8 @@ void UringBackend::sleep(Instant deadline) {
   Instant now = monotonic_now();
   const bool wait = deadline > now && nothing_yet();
   do {
-    enter(wait, deadline == kNever ? Duration::max() : deadline - now);
-    if (!wait) return;
+    if (!wait) return enter(false, Duration::zero());
+    enter(true, deadline == kNever ? Duration::max() : deadline - now);
     now = monotonic_now();
     // A signal, or an answer to something of our own, ends the kernel's sleep but not ours.
   } while (nothing_yet() && now < deadline);
