@@ -101,6 +101,8 @@ class Connection {
 
   // Whether a send may be queued now.
   bool can_send() const { return !blocked_ && !holding_ && !fin_sent_ && state_ != State::terminating; }
+  // The 101 waits for its streams.
+  bool holding() const { return holding_; }
   // Goes on only once it knows how its send ended: nothing else may ever wake it.
   bool awaits_settling() const { return paused_ || state_ == State::closing; }
   // Waits for writability, without progress since.

@@ -289,18 +289,19 @@ bool Hub::deliver(Delivery& delivery) {
 
 // What a log's subscribers are sent of a message; nothing if they cannot be sent it.
 std::optional<Bytes> Hub::payload_for(const StreamLog& log, const Message& message, Bytes json) const {
-  if (!log.cable) return message.payload();
-  // A text that became a JSON string may have grown sixfold, beyond any log.
-  if (message.kind() == PayloadKind::binary || log.frame_bytes(json.size()) > log.bytes.bytes_max())
-    return {};
-  return json;
+  if (log.cable && message.kind() == PayloadKind::binary) return {};
+  // A text that became a JSON string may have grown sixfold, beyond any log; what no log
+  // takes would hold up its lane for ever.
+  const Bytes payload = log.cable ? json : message.payload();
+  if (log.frame_bytes(payload.size()) > log.bytes.bytes_max()) return {};
+  return payload;
 }
 
 void Hub::append(StreamLog& log, const Message& message, Bytes json) {
   Counters& counters = shard_.counters();
   const std::optional<Bytes> payload = payload_for(log, message, json);
   if (!payload) {
-    const bool binary = message.kind() == PayloadKind::binary;
+    const bool binary = log.cable && message.kind() == PayloadKind::binary;
     counters.dropped_for(binary ? DropReason::binary_on_cable : DropReason::too_large)
         .add(log.subscribers.size());
     return;
@@ -340,11 +341,20 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
 
   const FrameLog::Cursor tail = log.bytes.tail_needed(frame_bytes);
   std::vector<ConnectionId> lapped;
+  bool skipped = false;
   log.lap_check = kNever;
   log.subscribers.for_each([&](Subscription& subscription) {
     if (subscription.cursor >= tail) return;
     const Connection& connection = subscription.connection;
-    // Who is not stalled only waits for its turn, or for its other streams to be live.
+    if (connection.holding()) {
+      // Its 101 has not left, so it was promised nothing yet. It must not be waited for: the
+      // acknowledgement that it waits for may lie behind this very message.
+      log.bytes.move(subscription.cursor, log.bytes.head());
+      subscription.cursor = log.bytes.head();
+      skipped = true;
+      return;
+    }
+    // Who is not stalled only waits for its turn.
     const Instant ripe =
         connection.stalled() ? connection.stalled_since() + shard_.limits().lap_grace : now + milliseconds(1);
     if (ripe <= now) {
@@ -353,8 +363,11 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
       log.lap_check = std::min(log.lap_check, ripe);
     }
   });
-  retry_at_ = std::min(retry_at_, log.lap_check);
-  if (lapped.empty()) return Room::wait;
+  if (lapped.empty() && !skipped) {
+    retry_at_ = std::min(retry_at_, log.lap_check);
+    return Room::wait;
+  }
+  log.lap_check = {};  // those it was for are out of the way: the next time is another matter
   // The log may be gone after any of these.
   for (const ConnectionId id : lapped) {
     if (Connection* connection = shard_.find(id)) connection->close_too_slow();
@@ -378,9 +391,13 @@ void Hub::walk(size_t budget) {
         shard_.sends().add(subscription->connection);
       }
     }
-    if (!log.subscribers.round_done()) return;
-    log.walking = false;
     walk_.pop_front();
+    if (!log.subscribers.round_done()) {
+      // Behind the others: a stream that never falls silent never ends its round either.
+      walk_.push_back(&log);
+      return;
+    }
+    log.walking = false;
   }
 }
 
