@@ -52,6 +52,7 @@ void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix) 
   const size_t frame_bytes = frame_header_bytes(payload_bytes) + payload_bytes;
   RC_ASSERT(has_room(frame_bytes));
   if (cursors_ == 0) {
+    trim();  // what nobody saw lies behind no chunk
     head_ += frame_bytes;
     return;
   }
