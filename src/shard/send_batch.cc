@@ -38,6 +38,7 @@ void SendBatch::add(Connection& connection) {
   if (const Outbox* outbox = connection.outbox()) {
     entry.urgent_bytes = outbox->urgent.unsent().size();
     entry.data_bytes = outbox->data.unsent().size();
+    entry.bytes = entry.urgent_bytes + entry.data_bytes;
     for (const Bytes part : {outbox->urgent.unsent(), outbox->data.unsent()}) {
       if (!part.empty()) parts_.push_back({const_cast<std::byte*>(part.data()), part.size()});
     }
@@ -46,18 +47,18 @@ void SendBatch::add(Connection& connection) {
        subscription = subscription->next) {
     FrameLog& log = subscription->log.bytes;
     if (subscription->cursor == log.head()) continue;
-    if (parts_.size() >= kPartsMax) {
+    if (parts_.size() >= kPartsMax || entry.bytes >= kBytesMax) {
       shard_.mark_dirty(connection);  // the rest goes with the next turn
       break;
     }
     log.gather(subscription->cursor, parts_);
+    entry.bytes += static_cast<size_t>(log.head() - subscription->cursor);
     moves_.push_back({subscription, subscription->cursor, log.head()});
     log.move(subscription->cursor, log.head());
     subscription->cursor = log.head();
     ++entry.moves;
   }
   if (parts_.empty()) return;
-  for (const iovec& part : parts_) entry.bytes += part.iov_len;
 
   const Token token = token_of(connection.id());
   if (parts_.size() == 1) {

@@ -46,6 +46,8 @@ class SendBatch {
  private:
   static constexpr size_t kCopyBytesMax = 16 * 1024;  // parts up to this in all are copied into one
   static constexpr size_t kPartsMax = 512;            // below IOV_MAX
+  // No socket takes more at once, and a backend's results have 31 bits.
+  static constexpr size_t kBytesMax = 16 * 1024 * 1024;
   static constexpr size_t kScratchBlockBytes = 256 * 1024;
 
   struct Entry {
