@@ -72,6 +72,8 @@ SessionChannel::Periodic::Periodic(SessionChannel& channel, Duration interval, u
 void SessionChannel::Periodic::due() {
   Shard& shard = channel.session_.shard();
   shard.timers().schedule(deadline, shard.now() + interval);
+  // As in Rails, timers begin with the confirmation.
+  if (channel.state_ != SessionChannel::State::confirmed) return;
   if (channel.session_.connection_.state() != Connection::State::open) return;
   if (channel.handler_->timer(index) == CallResult::failed) shard.counters().callback_exceptions.add();
 }
