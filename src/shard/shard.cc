@@ -85,6 +85,7 @@ void Shard::turn() {
   if (!begun_) {
     begun_ = true;
     connect_refill_ = now();
+    connect_tokens_millis_ = uint64_t{limits().connects_per_second} * 1000;
     arm_accept();
     timers_.schedule(report_deadline_, now() + seconds(1));
   }
@@ -260,8 +261,10 @@ int Shard::admission_status(const IpAddress& peer) {
     const uint64_t share_millis = uint64_t{limits.connects_per_second} * 1000 / context_.mailboxes.shards();
     const auto elapsed_ms = std::chrono::duration_cast<milliseconds>(now() - connect_refill_).count();
     connect_refill_ += milliseconds(elapsed_ms);
-    connect_tokens_millis_ = std::min(
-        share_millis, connect_tokens_millis_ + share_millis * static_cast<uint64_t>(elapsed_ms) / 1000);
+    // At least one whole connect, or a share below one a second would never come to it.
+    connect_tokens_millis_ =
+        std::min(std::max<uint64_t>(share_millis, 1000),
+                 connect_tokens_millis_ + share_millis * static_cast<uint64_t>(elapsed_ms) / 1000);
     if (connect_tokens_millis_ < 1000) return 503;
     connect_tokens_millis_ -= 1000;
   }
