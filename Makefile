@@ -200,14 +200,21 @@ cxx_files := $(sort $(wildcard $(foreach root,src include tests bench tools, \
                $(foreach depth,* */* */*/*,$(root)/$(depth).h $(root)/$(depth).cc))))
 headers   := $(filter src/%.h include/%.h,$(cxx_files))
 
-lint: ## layers, formatting, and that each header compiles alone
-lint: lint-layers lint-format lint-headers
+lint: ## layers, formatting, README's tables, and that each header compiles alone
+lint: lint-layers lint-format lint-readme lint-headers
 
 lint-layers:
 	$(call say,LAYER)tools/check_layers
 
 lint-format:
 	$(call say,STYLE)clang-format --dry-run --Werror $(cxx_files)
+
+lint-readme: $(out)/ringcast
+	$(call say,TEXT)tools/check_readme $<
+
+readme: ## rewrite README's tables from the program
+readme: $(out)/ringcast
+	tools/check_readme $< --update
 
 format: ## rewrite the sources in the project's format
 	clang-format -i $(cxx_files)
@@ -252,4 +259,4 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .PHONY: help all run check test test-all fuzz unit-tests blackbox-tests fuzz-programs bench \
-        lint lint-layers lint-format lint-headers format tidy install setup setup-test clean
+        lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean
