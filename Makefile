@@ -59,7 +59,7 @@ ifeq ($(origin CXX),default)
 endif
 is_clang := $(findstring clang,$(CXX))
 
-flags_release := -O2 -g
+flags_release := -O2 -g1
 flags_debug   := -O0 -g -D_GLIBCXX_ASSERTIONS
 flags_asan    := -O1 -g1 -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 flags_tsan    := -O1 -g1 -fsanitize=thread
