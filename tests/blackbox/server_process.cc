@@ -86,14 +86,15 @@ void close_pipe(const Pipe& pipe) {
 }
 
 // In the child, between fork and exec: async-signal-safe calls only.
-[[noreturn]] void become_server(pid_t parent, int output, int error, char* const* command,
-                                char* const* environment) {
+[[noreturn]] void become_server(pid_t parent, int output, int error, void (*before_exec)(),
+                                char* const* command, char* const* environment) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // it died before the line above
   const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   dup2(nothing, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(error, STDERR_FILENO);
+  if (before_exec != nullptr) before_exec();
   execve(command[0], command, environment);
   const std::string_view complaint = "cannot execute the server binary\n";
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, complaint.data(), complaint.size());
@@ -141,7 +142,8 @@ std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std:
     const pid_t parent = getpid();
     const pid_t pid = piped ? fork() : -1;
     if (pid == 0) {
-      become_server(parent, output.write, error.write, command_pointers.data(), environment_pointers.data());
+      become_server(parent, output.write, error.write, options.before_exec, command_pointers.data(),
+                    environment_pointers.data());
     }
     if (pid < 0) {
       why_not = std::string("cannot start a process: ") + std::strerror(errno);

@@ -30,6 +30,9 @@ class ServerProcess {
     std::vector<std::pair<std::string, std::string>> environment = {};
     // Loaded machines and sanitizers are slow; only a broken server waits this long.
     std::chrono::seconds ready_within{60};
+    // In the child, right before exec, for what a process inherits: limits, filters.
+    // Async-signal-safe calls only.
+    void (*before_exec)() = nullptr;
   };
 
   // How it ended: by exit(code) or by a signal.
