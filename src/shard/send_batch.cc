@@ -65,7 +65,7 @@ void SendBatch::add(Connection& connection) {
     shard_.submit(Submission::send(connection.fd(), token,
                                    Bytes(static_cast<std::byte*>(parts_[0].iov_base), parts_[0].iov_len)));
   } else if (entry.bytes <= kCopyBytesMax) {
-    // Contiguous bytes cost the kernel less than iovecs (performance.md's K=64 row).
+    // Contiguous bytes cost the kernel less than iovecs.
     std::byte* const to = scratch(entry.bytes);
     size_t at = 0;
     for (const iovec& part : parts_) {

@@ -101,7 +101,7 @@ class Session {
   // Within connect(): `value` of the identifier `name` (identified_by).
   void identify(std::string name, std::string value);
   std::optional<std::string_view> identified(std::string_view name) const;
-  // What names this connection to other processes (action_cable.md section 4).
+  // What names this connection to other processes.
   std::string connection_identifier() const;
 
   void add_tags(std::vector<std::string> tags);

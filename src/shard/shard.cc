@@ -1,3 +1,4 @@
+// A shard's turn: its order, its sleep, its sends and its end.
 #include "shard/shard.h"
 
 #include <algorithm>
@@ -8,26 +9,16 @@
 namespace ringcast {
 namespace {
 
-// What one turn takes from one lane: enough to fill a burst, not enough to make the
-// sockets wait.
-constexpr size_t kLaneBatchMax = 512;
 // Subscribers served per turn before new messages are looked for: larger batches gain
-// nothing (performance.md), smaller ones cost turns.
+// nothing, smaller ones cost turns.
 constexpr size_t kWalkBatch = 256;
-// A listener waits so long for descriptors before it tries again.
-constexpr Duration kAcceptPause = milliseconds(100);
 constexpr Duration kDrainStep = milliseconds(20);
 constexpr size_t kDrainPerStepMin = 64;
 // How often a shard that is held back looks whether it still is.
 constexpr Duration kHeldBackPause = milliseconds(1);
-constexpr uint64_t kNumberBlock = 1024;
-// A shard this far above the least loaded one hands accepted sockets over.
-constexpr uint64_t kSkewMin = 16;
 
 thread_local Shard* current_shard = nullptr;
 
-// Tokens that name no connection have no generation.
-constexpr Token kListenerToken{uint64_t{1} << 63};
 constexpr bool names_connection(Token token) {
   return static_cast<uint32_t>(token.value) != 0;
 }
@@ -170,230 +161,6 @@ void Shard::dispatch(const Completion& completion) {
       break;
     default:
       RC_ASSERT(false);
-  }
-}
-
-// --- Accepting --------------------------------------------------------------------------
-
-void Shard::arm_accept() {
-  if (draining_ || stopping_) return;
-  for (Listener& listener : listeners_) {
-    if (listener.armed) continue;
-    listener.armed = true;
-    submit(Submission::accept(
-        listener.fd, {kListenerToken.value | static_cast<uint64_t>(&listener - listeners_.data()) << 32}));
-  }
-}
-
-void Shard::accepted(const Completion& completion) {
-  const auto which = static_cast<size_t>((completion.token.value & ~kListenerToken.value) >> 32);
-  RC_ASSERT(which < listeners_.size());
-  if (!completion.more) listeners_[which].armed = false;
-  if (completion.result >= 0) {
-    counters_.accepted.add();
-    const ShardIndex to = least_loaded();
-    if (to == index_ || !hub_.hand_over(completion.result, to)) {
-      adopt(completion.result);
-    } else {
-      counters_.handed_over.add();
-    }
-  } else if (completion.result != -ECANCELED) {
-    counters_.accept_errors.add();
-    const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
-                           completion.result == -ENOMEM || completion.result == -ENOBUFS;
-    if (exhausted) {
-      // Accepting again at once would only spin; a connection that ends makes room.
-      counters_.accept_pauses.add();
-      log_.log(now(), LogLevel::warn, "accept_paused", {{"errno", int64_t{-completion.result}}});
-      timers_.schedule(accept_deadline_, now() + kAcceptPause);
-      return;
-    }
-  }
-  if (!accept_deadline_.armed()) arm_accept();
-}
-
-// The kernel spreads connections over listeners by hash: with few of them that is
-// uneven, and a shard's speed is its subscribers.
-ShardIndex Shard::least_loaded() const {
-  ShardIndex best = index_;
-  uint64_t least = counters_.connections.value();
-  const uint64_t mine = least;
-  for (const Shard* shard : context_.shards) {
-    const uint64_t theirs = shard->counters_.connections.value();
-    if (theirs >= least || shard->ended()) continue;
-    least = theirs;
-    best = shard->index_;
-  }
-  return mine > least + kSkewMin + least / 8 ? best : index_;
-}
-
-void Shard::adopt(int descriptor) {
-  if (draining_ || stopping_) {
-    // Accepted in the moment the listener closed: a reset tells it to go elsewhere.
-    submit(Submission::close(descriptor, kListenerToken, true));
-    ++plain_closes_;
-    return;
-  }
-  if (limits().send_buffer_bytes > 0)
-    set_send_buffer(descriptor, static_cast<uint32_t>(limits().send_buffer_bytes));
-  if (limits().notsent_lowat_bytes > 0) {
-    set_unsent_low_water(descriptor, static_cast<uint32_t>(limits().notsent_lowat_bytes));
-  }
-  const SlotId id =
-      connections_.acquire(*this, descriptor, next_connection_number(), peer_address(descriptor));
-  Connection& connection = connections_[id];
-  if (limits().connections_per_address > 0) context_.addresses.add(connection.peer());
-  counters_.connections.set(connections_.size());
-  connection.start(id);
-}
-
-int Shard::admission_status(const IpAddress& peer) {
-  const Limits& limits = this->limits();
-  if (limits.connections_per_address > 0 && context_.addresses.count(peer) > limits.connections_per_address)
-    return 429;
-  if (limits.connections > 0) {
-    uint64_t connections = 0;
-    for (const Shard* shard : context_.shards) connections += shard->counters_.connections.value();
-    if (connections > limits.connections) return 503;
-  }
-  if (limits.connects_per_second > 0) {
-    // A token bucket per shard, each with its share: no shard asks another.
-    const uint64_t share_millis = uint64_t{limits.connects_per_second} * 1000 / context_.mailboxes.shards();
-    const auto elapsed_ms = std::chrono::duration_cast<milliseconds>(now() - connect_refill_).count();
-    connect_refill_ += milliseconds(elapsed_ms);
-    // At least one whole connect, or a share below one a second would never come to it.
-    connect_tokens_millis_ =
-        std::min(std::max<uint64_t>(share_millis, 1000),
-                 connect_tokens_millis_ + share_millis * static_cast<uint64_t>(elapsed_ms) / 1000);
-    if (connect_tokens_millis_ < 1000) return 503;
-    connect_tokens_millis_ -= 1000;
-  }
-  return 0;
-}
-
-void Shard::release(Connection& connection) {
-  if (limits().connections_per_address > 0) context_.addresses.remove(connection.peer());
-  connections_.release(connection.id());
-  counters_.connections.set(connections_.size());
-  if (accept_deadline_.armed()) {
-    // A descriptor is free again.
-    timers_.cancel(accept_deadline_);
-    arm_accept();
-  }
-}
-
-uint64_t Shard::next_connection_number() {
-  if (numbers_next_ == numbers_end_) {
-    numbers_next_ = context_.connection_numbers.fetch_add(kNumberBlock, std::memory_order_relaxed) + 1;
-    numbers_end_ = numbers_next_ + kNumberBlock;
-  }
-  return numbers_next_++;
-}
-
-// --- Mail -------------------------------------------------------------------------------
-
-PublishStatus Shard::publish(std::string_view stream, PayloadKind kind, Bytes payload) {
-  const PublishStatus checked = hub_.check(stream, kind, payload);
-  if (checked != PublishStatus::ok) return checked;
-  return hub_.publish(Message::create(stream, hash64(stream), kind, payload));
-}
-
-PublishStatus Shard::publish_all(std::span<const Publication> publications) {
-  std::fill(per_home_.begin(), per_home_.end(), 0);
-  for (const Publication& publication : publications) {
-    const PublishStatus checked = hub_.check(publication.stream, publication.kind, publication.payload);
-    if (checked != PublishStatus::ok) return checked;
-    ++per_home_[home_of(hash64(publication.stream))];
-  }
-  if (!hub_.has_room_for(per_home_)) {
-    counters_.dropped_for(DropReason::mailbox_full).add(publications.size());
-    return PublishStatus::full;
-  }
-  for (const Publication& publication : publications) {
-    const PublishStatus status = hub_.publish(Message::create(publication.stream, hash64(publication.stream),
-                                                              publication.kind, publication.payload));
-    RC_ASSERT(status == PublishStatus::ok);
-  }
-  return PublishStatus::ok;
-}
-
-bool Shard::publish_from_outside(MessageRef message) {
-  if (!inbox_.publish(std::move(message))) return false;
-  context_.mailboxes.bell(index_).ring();
-  return true;
-}
-
-void Shard::publish_reserved(std::vector<MessageRef>& messages) {
-  inbox_.publish_reserved(messages);
-  context_.mailboxes.bell(index_).ring();
-}
-
-void Shard::post(Inbox::Task task) {
-  inbox_.post(std::move(task));
-  context_.mailboxes.bell(index_).ring();
-}
-
-void Shard::drain_inbox() {
-  requests_wait_ = mail_left_ = false;
-  if (inbox_.waiting()) {
-    // Messages stay in the inbox, where they count against its bound, until those
-    // taken before are gone.
-    inbox_.take(inbox_messages_.empty() ? &inbox_messages_ : nullptr, tasks_);
-    std::vector<Inbox::Task> tasks = std::move(tasks_);
-    tasks_.clear();
-    for (Inbox::Task& task : tasks) task(*this);
-  }
-  const size_t end = std::min(inbox_messages_.size(), inbox_taken_ + kLaneBatchMax);
-  while (inbox_taken_ < end && hub_.take_publish(inbox_messages_[inbox_taken_])) ++inbox_taken_;
-  if (inbox_taken_ == inbox_messages_.size()) {
-    inbox_messages_.clear();
-    inbox_taken_ = 0;
-  } else {
-    (inbox_taken_ == end ? mail_left_ : requests_wait_) = true;
-  }
-}
-
-// Requests first: what is published here and delivered here then leaves in this turn.
-void Shard::drain_mail() {
-  const ShardIndex shards = context_.mailboxes.shards();
-  // A different shard goes first every turn, so that none is served last for ever.
-  first_lane_ = static_cast<ShardIndex>((first_lane_ + 1) % shards);
-  hub_.push_deferred();
-  for (ShardIndex i = 0; i < shards; ++i) drain_requests(static_cast<ShardIndex>((first_lane_ + i) % shards));
-  hub_.forget_retry();
-  for (ShardIndex i = 0; i < shards; ++i)
-    drain_deliveries(static_cast<ShardIndex>((first_lane_ + i) % shards));
-}
-
-void Shard::drain_requests(ShardIndex from) {
-  auto& lane = context_.mailboxes.requests(from, index_);
-  for (size_t taken = 0; ShardRequest* const request = lane.front(); ++taken) {
-    if (taken == kLaneBatchMax) {
-      mail_left_ = true;
-      return;
-    }
-    if (request->kind == ShardRequest::Kind::adopt) {
-      adopt(request->descriptor);
-    } else if (!hub_.take(*request, from)) {
-      requests_wait_ = true;
-      return;
-    }
-    lane.pop();
-  }
-}
-
-void Shard::drain_deliveries(ShardIndex from) {
-  auto& lane = context_.mailboxes.deliveries(from, index_);
-  for (size_t taken = 0; Delivery* const delivery = lane.front(); ++taken) {
-    if (taken == kLaneBatchMax) {
-      mail_left_ = true;
-      return;
-    }
-    if (!hub_.deliver(*delivery)) {
-      counters_.held_lanes.add();
-      return;
-    }
-    lane.pop();
   }
 }
 

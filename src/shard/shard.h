@@ -73,6 +73,9 @@ struct Publication {
   Bytes payload;
 };
 
+// Tokens that name no connection have no generation.
+inline constexpr Token kListenerToken{uint64_t{1} << 63};
+
 class Shard {
  public:
   // `listeners` are taken over. The backend is taken over; its turn() will be

@@ -1,0 +1,120 @@
+// What a connection sends of its own, and what becomes of its sends.
+#include <cerrno>
+
+#include "shard/connection.h"
+#include "shard/http_exchange.h"
+#include "shard/raw_socket.h"
+#include "shard/session.h"
+#include "shard/shard.h"
+
+namespace ringcast {
+
+Outbox& Connection::open_outbox() {
+  if (!outbox_) outbox_ = shard_.hub().outboxes().acquire();
+  return *outbox_;
+}
+
+std::vector<std::byte>& Connection::http_output() {
+  RC_ASSERT(state_ == State::http);
+  return open_outbox().urgent.bytes;
+}
+
+void Connection::count_outbox() {
+  const size_t size = outbox_ ? outbox_->size() : 0;
+  shard_.counters().outbox_bytes.add(size - outbox_counted_);  // unsigned: a difference either way
+  outbox_counted_ = size;
+}
+
+void Connection::send_message(Opcode opcode, Bytes payload, uint32_t owner) {
+  if (state_ != State::open) return;
+  if (outbox_ && outbox_->size() > shard_.limits().outbox_bytes && blocked_) {
+    shard_.counters().dropped_for(DropReason::connection_ended).add();
+    close_too_slow();
+    return;
+  }
+  take_streams_into_outbox(owner);
+  append_frame(open_outbox().data.bytes, opcode, payload);
+  shard_.mark_dirty(*this);
+}
+
+void Connection::send_reply(Bytes text) {
+  if (state_ != State::open) return;
+  append_frame(open_outbox().data.bytes, Opcode::text, text);
+  shard_.mark_dirty(*this);
+}
+
+void Connection::send_urgent(Opcode opcode, Bytes payload) {
+  if (state_ != State::open) return;
+  append_frame(open_outbox().urgent.bytes, opcode, payload);
+  shard_.mark_dirty(*this);
+}
+
+// What was broadcast before a message of the connection's own goes before it: it is
+// copied, which costs only those who are sent something of their own.
+void Connection::take_streams_into_outbox(uint32_t owner) {
+  RC_ASSERT(batch_entry == kNotInBatch);
+  std::vector<iovec> parts;
+  for (Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    if (owner != 0 && subscription->owner != owner) continue;
+    FrameLog& log = subscription->log.bytes;
+    if (subscription->cursor == log.head()) continue;
+    parts.clear();
+    log.gather(subscription->cursor, parts);
+    log.move(subscription->cursor, log.head());
+    subscription->cursor = log.head();
+    auto& data = open_outbox().data.bytes;
+    for (const iovec& part : parts) {
+      const auto* from = static_cast<const std::byte*>(part.iov_base);
+      data.insert(data.end(), from, from + part.iov_len);
+    }
+  }
+}
+
+void Connection::prepend_rest(Bytes rest) {
+  open_outbox().begin_with(rest);
+}
+
+void Connection::send_settled(size_t bytes, bool took_all) {
+  if (outbox_ && outbox_->empty()) shard_.hub().outboxes().release(std::move(outbox_));
+  count_outbox();
+  if (took_all) {
+    stall_begun_ = false;
+  } else {
+    wait_for_writability(bytes > 0);
+  }
+  if (paused_ || state_ == State::closing || shard_.draining()) shard_.look_after_settling(id_);
+}
+
+void Connection::wait_for_writability(bool progress) {
+  if (!stall_begun_) shard_.counters().stalls.add();
+  if (!stall_begun_ || progress) stalled_since_ = shard_.now();
+  stall_begun_ = true;
+  blocked_ = true;
+  if (!poll_armed_) {
+    poll_armed_ = true;
+    shard_.submit(Submission::poll_writable(fd_, token_of(id_)));
+  }
+  schedule();
+}
+
+void Connection::send_failed(int error) {
+  if (state_ == State::terminating) return;
+  const bool gone = error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == ENOTCONN;
+  if (gone && state_ == State::closing) {
+    terminate(end_reason_);
+  } else {
+    terminate(gone ? EndReason::peer_vanished : EndReason::io_error);
+  }
+}
+
+void Connection::after_settling() {
+  if (state_ == State::closing) output_done();
+  maybe_resume();
+  // The drain found it in the middle of this answer, which did not say that it is the last.
+  if (state_ == State::http && shard_.draining() && !outbox_ && !paused_ && !http_->busy()) {
+    terminate(EndReason::drain);
+  }
+}
+
+}  // namespace ringcast
