@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "io/socket.h"
@@ -191,16 +192,25 @@ TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& 
                           Instant deadline) {
   completions_ = &completions;
   sent_.clear();
+  // What the last turn lent goes once this one has submitted: a send may come out of it,
+  // and a cancelled receive may still lend.
+  std::vector<std::unique_ptr<std::byte[]>> expired = std::exchange(lent_, {});
   for (const Submission& submission : submissions) submit(submission);
-  lent_.clear();  // what the last turn lent; nothing sends from it any more
-  deliver();
+  expired.clear();
+  collect();
 
   sleeping_until_ = network_.now();
   const bool nothing = completions.short_sends.empty() && completions.others.empty();
   if (!woken_.exchange(false) && nothing && deadline > network_.now()) {
     sleeping_until_ = deadline;
-    // Nobody else moves while this one sleeps: only the deadline can end it.
-    if (sleep_ == Sleep::advance && deadline != kNever) network_.advance_to(deadline);
+    if (sleep_ == Sleep::advance) {
+      // Nobody else moves while this one sleeps: only the deadline can end it.
+      if (deadline != kNever) network_.advance_to(deadline);
+    } else if (sleeper_) {
+      sleeper_(deadline);
+      woken_.store(false);
+      collect();
+    }
   }
   completions_ = nullptr;
   const auto elapsed = std::chrono::duration_cast<milliseconds>(network_.now().time_since_epoch());
@@ -208,7 +218,7 @@ TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& 
 }
 
 size_t SimBackend::operations_in_flight() const noexcept {
-  size_t count = 0;
+  size_t count = closing_.size();
   for (const auto& [fd, armed] : armed_) {
     count += static_cast<size_t>(std::count(std::begin(armed.armed), std::end(armed.armed), true));
   }
@@ -216,7 +226,7 @@ size_t SimBackend::operations_in_flight() const noexcept {
 }
 
 bool SimBackend::ready() const {
-  if (woken_.load()) return true;
+  if (woken_.load() || !closing_.empty()) return true;
   return std::any_of(armed_.begin(), armed_.end(), [&](const auto& entry) {
     const auto& [fd, armed] = entry;
     return (armed.armed[kRecv] && network_.readable(fd)) ||
@@ -247,8 +257,8 @@ void SimBackend::submit(const Submission& submission) {
     case Operation::close:
       for (uint8_t kind = 0; kind < kKinds; ++kind) cancel(fd, kind);
       armed_.erase(fd);
-      network_.close(fd, submission.reset);
-      return complete(Operation::close, submission.token, 0);
+      closing_.push_back({fd, submission.token, submission.reset});
+      return;
   }
 }
 
@@ -266,8 +276,15 @@ void SimBackend::send(const Submission& submission) {
     bytes.assign(from, from + submission.size);
   }
   RC_ASSERT(bytes.size() <= kSendBytesMax);
+  const size_t asked = bytes.size();
+  if (happens(&Faults::send_refused, &Faults::Count::sends_refused)) {
+    completions_->short_sends.push_back(
+        {.operation = Operation::send, .result = -ENOBUFS, .token = submission.token});
+    return;
+  }
+  if (happens(&Faults::short_send, &Faults::Count::short_sends)) bytes.resize(faults_->prng.below(asked));
   const int64_t taken = network_.send(submission.fd, bytes);
-  if (taken == static_cast<int64_t>(bytes.size())) return;
+  if (taken == static_cast<int64_t>(asked)) return;
   completions_->short_sends.push_back({.operation = Operation::send,
                                        .result = taken == -EAGAIN ? 0 : static_cast<int32_t>(taken),
                                        .token = submission.token});
@@ -291,12 +308,32 @@ void SimBackend::cancel(int fd, uint8_t kind) {
   constexpr Operation kOperations[] = {Operation::recv, Operation::accept, Operation::poll_writable};
   const auto found = armed_.find(fd);
   if (found == armed_.end() || !found->second.armed[kind]) return;
+  if (kind == kRecv && network_.readable(fd) && happens(&Faults::cancel_race, &Faults::Count::cancel_races)) {
+    deliver_recv(fd, found->second);
+    if (!found->second.armed[kind]) return;
+  }
+  if (kind == kPoll && happens(&Faults::cancel_race, &Faults::Count::cancel_races)) {
+    found->second.armed[kind] = false;
+    return complete(kOperations[kind], found->second.token[kind], 0);
+  }
   found->second.armed[kind] = false;
   complete(kOperations[kind], found->second.token[kind], -ECANCELED);
 }
 
+void SimBackend::collect() {
+  finish_closes();
+  deliver();
+  if (faults_ == nullptr) return;
+  auto& others = completions_->others;
+  for (size_t i = 1; i < others.size(); ++i) {
+    if (others[i].token == others[i - 1].token) continue;  // of one socket: in order
+    if (happens(&Faults::reorder, &Faults::Count::reorders)) std::swap(others[i], others[i - 1]);
+  }
+}
+
 void SimBackend::deliver() {
   for (auto& [fd, armed] : armed_) {
+    if (happens(&Faults::late, &Faults::Count::late)) continue;
     if (armed.armed[kAccept]) deliver_accept(fd, armed);
     if (armed.armed[kRecv]) deliver_recv(fd, armed);
     if (armed.armed[kPoll] && network_.writable(fd)) {
@@ -309,7 +346,15 @@ void SimBackend::deliver() {
 
 void SimBackend::deliver_recv(int fd, Armed& armed) {
   if (!network_.readable(fd)) return;
+  const bool ends = happens(&Faults::early_end, &Faults::Count::early_ends);
+  if (ends && faults_->prng.chance(0.5)) {
+    armed.armed[kRecv] = false;
+    return complete(Operation::recv, armed.token[kRecv], -ENOBUFS);
+  }
   std::vector<std::byte> bytes(kRecvMax);
+  if (happens(&Faults::split_recv, &Faults::Count::split_recvs)) {
+    bytes.resize(1 + faults_->prng.below(faults_->prng.chance(0.5) ? 8 : 1000));
+  }
   const int64_t count = network_.recv(fd, bytes);
   RC_ASSERT(count != -EAGAIN);
   if (count <= 0) {
@@ -319,7 +364,8 @@ void SimBackend::deliver_recv(int fd, Armed& armed) {
   const auto size = static_cast<size_t>(count);
   auto& piece = lent_.emplace_back(std::make_unique<std::byte[]>(size));
   std::memcpy(piece.get(), bytes.data(), size);
-  complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count), true, {piece.get(), size});
+  if (ends) armed.armed[kRecv] = false;
+  complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count), !ends, {piece.get(), size});
 }
 
 void SimBackend::deliver_accept(int fd, Armed& armed) {
@@ -329,6 +375,21 @@ void SimBackend::deliver_accept(int fd, Armed& armed) {
     complete(Operation::accept, armed.token[kAccept], accepted, accepted >= 0);
     if (accepted < 0) return;
   }
+}
+
+void SimBackend::finish_closes() {
+  std::erase_if(closing_, [&](const Closing& closing) {
+    if (happens(&Faults::late, &Faults::Count::late)) return false;
+    network_.close(closing.fd, closing.reset);
+    complete(Operation::close, closing.token, 0);
+    return true;
+  });
+}
+
+bool SimBackend::happens(double Faults::*weight, uint64_t Faults::Count::*count) {
+  if (faults_ == nullptr || !faults_->prng.chance(faults_->*weight)) return false;
+  ++(faults_->count.*count);
+  return true;
 }
 
 void SimBackend::complete(Operation operation, Token token, int32_t result, bool more, MutableBytes bytes) {

@@ -11,12 +11,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <span>
 #include <vector>
 
+#include "base/prng.h"
 #include "io/backend.h"
 
 namespace ringcast::sim {
@@ -78,12 +80,33 @@ class Network {
   int descriptor_limit_ = 1 << 20;
 };
 
+// What a kernel may do at any time and seldom does. One seed feeds all of it, so that a
+// run repeats; a weight is the chance at each opportunity.
+struct Faults {
+  explicit Faults(uint64_t seed) : prng(seed) {}
+
+  Prng prng;
+  double short_send = 0;    // a send takes a random part of what it could have taken
+  double split_recv = 0;    // a receive brings a random part of what is there
+  double early_end = 0;     // a multishot receive ends with its data, or with -ENOBUFS
+  double cancel_race = 0;   // what is cancelled completes first
+  double late = 0;          // what is ready is told a turn later; so are closes
+  double reorder = 0;       // completions of different descriptors change places
+  double send_refused = 0;  // -ENOBUFS
+
+  // How often each came about: a run in which none did has shown nothing.
+  struct Count {
+    uint64_t short_sends = 0, split_recvs = 0, early_ends = 0, cancel_races = 0, late = 0, reorders = 0,
+             sends_refused = 0;
+  } count;
+};
+
 class SimBackend final : public Backend {
  public:
   // What turn() does when there is nothing to hand over before its deadline.
   enum class Sleep : uint8_t {
     advance,  // time jumps to the deadline: for one backend alone
-    yield,    // it returns at once; whoever schedules the shards moves the time
+    yield,    // it asks set_sleeper()'s function to sleep; whoever schedules the shards moves the time
   };
 
   explicit SimBackend(Network& network, Sleep sleep = Sleep::advance) : network_(network), sleep_(sleep) {}
@@ -93,6 +116,13 @@ class SimBackend final : public Backend {
   const char* name() const noexcept override { return "sim"; }
   size_t operations_in_flight() const noexcept override;
   size_t buffers_lent() const noexcept override { return lent_.size(); }
+
+  // Called where a kernel would sleep, with what it would sleep until; whatever is ready
+  // when it returns is told in the same turn. Without one, the turn just ends.
+  void set_sleeper(std::function<void(Instant)> sleeper) { sleeper_ = std::move(sleeper); }
+
+  // None unless set. Shared by all backends of a world; outlives them.
+  void set_faults(Faults* faults) { faults_ = faults; }
 
   // Whether a turn now would have something to hand over, and until when the last one
   // would have slept: what a scheduler of several shards needs to know.
@@ -112,15 +142,26 @@ class SimBackend final : public Backend {
   void connect(const Submission& submission);
   void arm(const Submission& submission, uint8_t kind);
   void cancel(int fd, uint8_t kind);
+  void collect();
   void deliver();
   void deliver_recv(int fd, Armed& armed);
   void deliver_accept(int fd, Armed& armed);
+  void finish_closes();
+  bool happens(double Faults::*weight, uint64_t Faults::Count::*count);
   void complete(Operation operation, Token token, int32_t result, bool more = false, MutableBytes bytes = {});
 
   Network& network_;
   const Sleep sleep_;
   std::map<int, Armed> armed_;
   std::set<int> sent_;  // by this turn, one each
+  struct Closing {
+    int fd;
+    Token token;
+    bool reset;
+  };
+  std::vector<Closing> closing_;  // submitted, and late
+  Faults* faults_ = nullptr;
+  std::function<void(Instant)> sleeper_;
   // One heap block a piece, so that a sanitizer sees whoever reads past its end or its life.
   std::vector<std::unique_ptr<std::byte[]>> lent_;
   Completions* completions_ = nullptr;
