@@ -78,6 +78,7 @@ TEST(ConnectionHttp, ErrorsAreAnsweredAndEndTheConnection) {
     Client& client = world.connect();
     client.send(request);
     ASSERT_TRUE(world.run_until([&] { return client.ended(); })) << request;
+    world.settle();
     EXPECT_TRUE(client.raw().starts_with("HTTP/1.1 " + status)) << client.raw();
     EXPECT_TRUE(client.finished());
     client.close();
@@ -110,6 +111,7 @@ TEST(ConnectionHttp, AHalfClosedClientGetsItsAnswer) {
   ASSERT_TRUE(client.pump());
   client.shutdown();
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_TRUE(client.raw().starts_with("HTTP/1.1 200"));
   EXPECT_TRUE(client.finished());
 }
@@ -308,6 +310,7 @@ TEST(ConnectionClose, WhatComesBehindOurCloseIsNotHeard) {
   Client& client = world.open_socket("/raw/once");
   for (int i = 0; i < 5; ++i) client.send_frame(Opcode::text, "x");
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(heard, 1);
   EXPECT_TRUE(client.finished());
   EXPECT_EQ(world.scripts().calls.back(), "close 1 1000");
@@ -325,6 +328,7 @@ TEST(ConnectionClose, RulesBrokenHaveTheirCodes) {
     Client& client = world.open_socket(target);
     client.send(bytes);
     ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+    world.settle();
     EXPECT_EQ(client.close_code(), code);
     EXPECT_TRUE(client.finished()) << code << ": a Close and a FIN, not a reset";
   }
@@ -348,6 +352,7 @@ TEST(ConnectionClose, AHandlerThatFailsToOpenIs1011) {
   world.scripts().raw["broken"] = {.open = [](RawSocket&) { return CallResult::failed; }};
   Client& client = world.open_socket("/raw/broken");
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(client.close_code(), 1011u);
 }
 
@@ -426,6 +431,7 @@ TEST(ConnectionUpgrade, RefusedByTheHandler) {
   Client& client = world.connect();
   client.upgrade("/raw/private");
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_TRUE(client.raw().starts_with("HTTP/1.1 401"));
   EXPECT_TRUE(world.scripts().calls.empty());
 }
@@ -559,6 +565,7 @@ TEST(ConnectionFlow, AHandlerThatSendsToAStalledPeerForEverEndsItAsTooSlow) {
   EXPECT_LE(world.total(&Counters::outbox_bytes), 1'200'000u);
   client.reading = true;
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(client.close_code(), 1013u);
   EXPECT_TRUE(world.run_until([&] { return world.ended_by(EndReason::too_slow) == 1u; }));
 }

@@ -120,6 +120,7 @@ TEST(HubSlowReaders, ALappedCursorIsClosedAndNobodyElse) {
   }
   raw.reading = cable.reading = true;
   ASSERT_TRUE(world.run_until([&] { return raw.ended() && cable.ended(); }));
+  world.settle();
   EXPECT_EQ(raw.close_code(), 1013u);
   EXPECT_EQ(cable.close_code(), 1013u);
   EXPECT_EQ(cable.texts().back(), R"({"type":"disconnect","reason":"too_slow","reconnect":true})");
@@ -144,6 +145,7 @@ TEST(HubSlowReaders, OneAfterTheOther) {
     EXPECT_EQ(world.ended_by(EndReason::too_slow) + world.total(&Counters::connections), 1 + round);
     slow.reading = true;
     ASSERT_TRUE(world.run_until([&] { return slow.ended(); }, seconds(10)));
+    world.settle();
     EXPECT_EQ(slow.close_code(), 1013u);
   }
   EXPECT_FALSE(prompt.close_code().has_value());
@@ -218,6 +220,8 @@ TEST(HubSlowReaders, PublishersArePausedAndResumed) {
   EXPECT_EQ(ok, 2000);
   EXPECT_EQ(full, 0);
   EXPECT_GT(world.total(&Counters::held_lanes), 0u);
+  stalled.reading = true;
+  world.settle();
   EXPECT_TRUE(world.run_until([&] { return world.ended_by(EndReason::too_slow) == 1u; }));
 }
 

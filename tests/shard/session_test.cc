@@ -342,6 +342,7 @@ TEST(Session, Unauthorized) {
   client.upgrade("/cable");
   client.subscribe(chat_room("7"));
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(client.texts(),
             (std::vector<std::string>{R"({"type":"disconnect","reason":"unauthorized","reconnect":false})"}));
   EXPECT_TRUE(world.run_until([&] { return world.ended_by(EndReason::unauthorized) == 1u; }));
@@ -376,6 +377,7 @@ TEST(Session, MeaninglessCommandsHaveABudget) {
   EXPECT_EQ(world.dropped_for(DropReason::command_ignored), 5u);
   client.send_frame(Opcode::binary, "x");
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(client.close_code(), 1008u);
 }
 
@@ -408,6 +410,7 @@ TEST(Session, CommandsPerSecond) {
   EXPECT_FALSE(client.close_code().has_value());
   for (int i = 0; i < 11; ++i) client.subscribe(channel_identifier("PlainChannel"));
   ASSERT_TRUE(world.run_until([&] { return client.ended(); }));
+  world.settle();
   EXPECT_EQ(client.close_code(), 1008u);
 }
 

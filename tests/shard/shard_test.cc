@@ -74,6 +74,7 @@ TEST(ShardAdmission, ConnectionsOverTheLimitAreRefused) {
   Client& fourth = world.connect(1);
   fourth.upgrade("/echo");
   ASSERT_TRUE(world.run_until([&] { return fourth.ended(); }));
+  world.settle();
   EXPECT_TRUE(fourth.raw().starts_with("HTTP/1.1 503")) << fourth.raw();
   EXPECT_NE(fourth.raw().find("Retry-After"), std::string::npos);
   fourth.close();

@@ -264,30 +264,31 @@ void SimBackend::submit(const Submission& submission) {
 
 void SimBackend::send(const Submission& submission) {
   RC_ASSERT(sent_.insert(submission.fd).second);
-  std::vector<std::byte> bytes;
+  const iovec whole{const_cast<void*>(submission.data), submission.size};
+  std::span<const iovec> parts(&whole, 1);
   if (submission.iovec_count > 0) {
     RC_ASSERT(submission.iovec_count <= kSendPartsMax);
-    for (const iovec& part : std::span(static_cast<const iovec*>(submission.data), submission.iovec_count)) {
-      const auto* from = static_cast<const std::byte*>(part.iov_base);
-      bytes.insert(bytes.end(), from, from + part.iov_len);
-    }
-  } else {
-    const auto* from = static_cast<const std::byte*>(submission.data);
-    bytes.assign(from, from + submission.size);
+    parts = {static_cast<const iovec*>(submission.data), submission.iovec_count};
   }
-  RC_ASSERT(bytes.size() <= kSendBytesMax);
-  const size_t asked = bytes.size();
-  if (happens(&Faults::send_refused, &Faults::Count::sends_refused)) {
+  size_t asked = 0;
+  for (const iovec& part : parts) asked += part.iov_len;
+  RC_ASSERT(asked <= kSendBytesMax);
+  const auto ends_with = [&](int32_t result) {
     completions_->short_sends.push_back(
-        {.operation = Operation::send, .result = -ENOBUFS, .token = submission.token});
-    return;
+        {.operation = Operation::send, .result = result, .token = submission.token});
+  };
+  if (happens(&Faults::send_refused, &Faults::Count::sends_refused)) return ends_with(-ENOBUFS);
+  size_t allowed = asked;
+  if (happens(&Faults::short_send, &Faults::Count::short_sends)) allowed = faults_->prng.below(asked);
+  size_t sent = 0;
+  for (const iovec& part : parts) {
+    const Bytes bytes(static_cast<const std::byte*>(part.iov_base), std::min(part.iov_len, allowed - sent));
+    const int64_t taken = network_.send(submission.fd, bytes);
+    if (taken < 0 && taken != -EAGAIN && sent == 0) return ends_with(static_cast<int32_t>(taken));
+    if (taken > 0) sent += static_cast<size_t>(taken);
+    if (taken != static_cast<int64_t>(part.iov_len)) break;
   }
-  if (happens(&Faults::short_send, &Faults::Count::short_sends)) bytes.resize(faults_->prng.below(asked));
-  const int64_t taken = network_.send(submission.fd, bytes);
-  if (taken == static_cast<int64_t>(asked)) return;
-  completions_->short_sends.push_back({.operation = Operation::send,
-                                       .result = taken == -EAGAIN ? 0 : static_cast<int32_t>(taken),
-                                       .token = submission.token});
+  if (sent < asked) ends_with(static_cast<int32_t>(sent));
 }
 
 void SimBackend::connect(const Submission& submission) {

@@ -62,7 +62,7 @@ class Network {
     uint16_t port = 0;                            // of a listener
     std::deque<std::unique_ptr<Socket>> backlog;  // connected, not accepted
     Socket* other = nullptr;                      // nullptr once it is closed
-    std::deque<std::byte> inbox;
+    std::vector<std::byte> inbox;
     size_t send_buffer = kSendBufferBytes;
     bool finished = false;   // the other end sent FIN
     bool reset = false;      // the other end sent RST, not reported yet
