@@ -2,8 +2,10 @@
 #include "io/socket.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -237,6 +239,11 @@ bool set_unsent_low_water(int fd, uint32_t bytes) {
 
 bool set_send_buffer(int fd, uint32_t bytes) {
   return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::min<uint32_t>(bytes, INT32_MAX)));
+}
+
+uint32_t unacknowledged_bytes(int fd) {
+  int bytes = 0;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<uint32_t>(bytes) : 0;
 }
 
 }  // namespace ringcast

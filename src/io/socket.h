@@ -103,4 +103,8 @@ bool set_unsent_low_water(int fd, uint32_t bytes);
 // SO_SNDBUF. The kernel doubles it for its bookkeeping, and stops growing it by itself.
 bool set_send_buffer(int fd, uint32_t bytes);
 
+// Bytes sent that the peer's kernel has not acknowledged, and those not sent yet
+// (SIOCOUTQ, tcp(7)). While it changes, somebody reads at the other end. 0 if unknown.
+uint32_t unacknowledged_bytes(int fd);
+
 }  // namespace ringcast

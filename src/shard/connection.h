@@ -107,7 +107,10 @@ class Connection {
   bool awaits_settling() const { return paused_ || state_ == State::closing; }
   // Waits for writability, without progress since.
   bool stalled() const { return blocked_; }
-  Instant stalled_since() const { return stalled_since_; }
+  // Of a stalled connection whose cursor is in the way of its log: when it may be lapped.
+  // The grace begins when this is first asked, and anew whenever the peer's kernel has
+  // taken something since: a reader that reads slowly is not one that does not read.
+  Instant may_be_lapped_at();
 
   // What the batch settles.
   Outbox* outbox() { return outbox_.get(); }
@@ -185,6 +188,7 @@ class Connection {
   bool paused_ = false;       // reading is stopped until there is room for what it would cause
   bool processing_ = false;   // input is being handled further up the stack
   bool blocked_ = false;      // waits for writability
+  bool in_the_way_ = false;   // lap_grace_since_ counts
   bool stall_begun_ = false;  // stalled_since_ counts: bytes wait since then without progress
   bool holding_ = false;      // the 101 waits until the subscriptions of open() are live
   bool fin_received_ = false;
@@ -212,6 +216,8 @@ class Connection {
   Instant pong_due_ = kNever;
   Instant beat_due_ = kNever;  // Action Cable's ping
   Instant stalled_since_{};
+  Instant lap_grace_since_{};
+  uint32_t lap_queue_bytes_ = 0;  // what the kernel held then
   Instant closing_until_ = kNever;
 };
 

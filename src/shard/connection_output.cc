@@ -76,6 +76,7 @@ void Connection::prepend_rest(Bytes rest) {
 }
 
 void Connection::send_settled(size_t bytes, bool took_all) {
+  if (bytes > 0) in_the_way_ = false;
   if (outbox_ && outbox_->empty()) shard_.hub().outboxes().release(std::move(outbox_));
   count_outbox();
   if (took_all) {
@@ -84,6 +85,16 @@ void Connection::send_settled(size_t bytes, bool took_all) {
     wait_for_writability(bytes > 0);
   }
   if (paused_ || state_ == State::closing || shard_.draining()) shard_.look_after_settling(id_);
+}
+
+Instant Connection::may_be_lapped_at() {
+  const uint32_t queue_bytes = unacknowledged_bytes(fd_);
+  if (!in_the_way_ || queue_bytes != lap_queue_bytes_) {
+    in_the_way_ = true;
+    lap_queue_bytes_ = queue_bytes;
+    lap_grace_since_ = shard_.now();
+  }
+  return lap_grace_since_ + shard_.limits().lap_grace;
 }
 
 void Connection::wait_for_writability(bool progress) {

@@ -318,9 +318,8 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
 }
 
 // Whether the message's frame fits now. If it does not: everybody is served first;
-// then, of those who stand in the way, the ones that have waited for writability
-// without progress for the grace are lapped, and meet their stream's policy, which
-// is to close.
+// then, of those who stand in the way, the ones whose peer has taken nothing at all for
+// the grace are lapped, and meet their stream's policy, which is to close.
 Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   const std::optional<Bytes> payload = payload_for(log, message, json);
   if (!payload) return Room::fits;
@@ -345,7 +344,7 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   log.lap_check = kNever;
   log.subscribers.for_each([&](Subscription& subscription) {
     if (subscription.cursor >= tail) return;
-    const Connection& connection = subscription.connection;
+    Connection& connection = subscription.connection;
     if (connection.holding()) {
       // Its 101 has not left, so it was promised nothing yet. It must not be waited for: the
       // acknowledgement that it waits for may lie behind this very message.
@@ -355,8 +354,7 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
       return;
     }
     // Who is not stalled only waits for its turn.
-    const Instant ripe =
-        connection.stalled() ? connection.stalled_since() + shard_.limits().lap_grace : now + milliseconds(1);
+    const Instant ripe = connection.stalled() ? connection.may_be_lapped_at() : now + milliseconds(1);
     if (ripe <= now) {
       lapped.push_back(connection.id());
     } else {
