@@ -77,7 +77,7 @@ $(if $(flags_$(MODE)),,$(error MODE is release, debug, asan or tsan, not '$(MODE
 compile := $(strip $(CXX) -std=c++20 -Wall -Wextra -Werror $(flags_$(MODE)) -fPIC -fno-plt -fno-semantic-interposition \
            -pthread -Isrc -Iinclude -DRINGCAST_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CXXFLAGS))
 link    := $(strip $(CXX) $(flags_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS))
-libs    := -luring -lxxhash -lsimdjson
+libs    := -luring -lxxhash -lsimdjson -lssl -lcrypto -lz
 
 # Objects of each mode stay apart; what a user starts lies at the top.
 obj := $(BUILD)/$(MODE)
