@@ -1,16 +1,17 @@
-// Sockets outside the turn: addresses as values, listeners, and the options a shard
+// Sockets outside the turn: their addresses, listeners, and the options a shard
 // sets on what it accepts. Every call is one or two quick system calls that never
 // wait; any thread.
 #pragma once
 
 #include <sys/socket.h>
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "base/ip_address.h"
 
 namespace ringcast {
 
@@ -33,28 +34,6 @@ class Descriptor {
 
  private:
   int fd_ = -1;
-};
-
-// An IPv4 or IPv6 address. IPv4 is kept as IPv6 keeps it (::ffff:a.b.c.d), so one
-// client has one value whichever kind of listener it came through.
-struct IpAddress {
-  std::array<uint8_t, 16> bytes{};
-
-  friend bool operator==(const IpAddress&, const IpAddress&) = default;
-
-  static IpAddress v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
-  // Dotted IPv4 or IPv6 without brackets.
-  static std::optional<IpAddress> parse(std::string_view text);
-
-  bool is_v4() const;
-  bool is_loopback() const;  // 127.0.0.0/8, ::1
-  bool is_any() const;       // 0.0.0.0, ::
-  std::string to_string() const;
-};
-
-// A 64-bit mix of the address for hash tables of addresses the server itself counts.
-struct IpAddressHash {
-  size_t operator()(const IpAddress& address) const noexcept;
 };
 
 struct SocketAddress {
