@@ -67,8 +67,9 @@ constexpr size_t frame_header_bytes(uint64_t payload_bytes) {
 }
 
 // Writes the header of a final (FIN), unmasked frame in its minimal form and returns
-// its size. `to` has room for frame_header_bytes(payload_bytes).
-size_t encode_frame_header(std::byte* to, Opcode opcode, uint64_t payload_bytes);
+// its size. `to` has room for frame_header_bytes(payload_bytes). RSV1 says that the
+// payload of a text or binary frame is `compressed` (RFC 7692 section 6).
+size_t encode_frame_header(std::byte* to, Opcode opcode, uint64_t payload_bytes, bool compressed = false);
 
 void append_frame(std::vector<std::byte>& out, Opcode opcode, Bytes payload);
 

@@ -12,9 +12,16 @@
 // never beyond the message limit (plus one control frame's payload), and is released
 // with the message.
 //
-// permessage-deflate has its place here: Rsv1 goes to the parser by the constructor,
-// and a message begun with a compressed frame is gathered as it is, its UTF-8 and its
-// size judged after inflation. Until it is negotiated, RSV1 is a violation.
+// Where permessage-deflate (RFC 7692) was negotiated, a message that comes compressed is
+// inflated into that buffer as its octets come, and the limit and UTF-8 are those of
+// what they inflate to, judged while inflating:
+//
+//   what does not inflate                                                          1007
+//   a message over the limit, at the first octet beyond it                         1009
+//
+// See InflaterPool for when its octets are gathered compressed instead, which delays
+// these verdicts to the message's end and holds the compressed form, too. Without the
+// negotiation RSV1 is a violation.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +36,10 @@
 #include "protocol/frame_parser.h"
 
 namespace ringcast {
+
+class Inflater;
+class InflaterPool;
+struct DeflateParameters;
 
 class WebSocketReader {
  public:
@@ -46,6 +57,9 @@ class WebSocketReader {
 
   // Limits of 2 GiB and more are taken as one octet less than that.
   explicit WebSocketReader(uint64_t message_bytes_max);
+  // With permessage-deflate as it was negotiated. `pool` outlives the reader.
+  WebSocketReader(uint64_t message_bytes_max, InflaterPool& pool, const DeflateParameters& parameters);
+  ~WebSocketReader();
   WebSocketReader(const WebSocketReader&) = delete;
   WebSocketReader& operator=(const WebSocketReader&) = delete;
 
@@ -55,7 +69,8 @@ class WebSocketReader {
   // buffer of an assembled message.
   Event next(MutableBytes& input);
 
-  // Bytes on the heap for an unfinished (or just delivered) message or control frame.
+  // Bytes on the heap for an unfinished (or just delivered) message or control frame;
+  // zlib's are not counted.
   size_t held_bytes() const { return capacity_; }
 
  private:
@@ -63,27 +78,38 @@ class WebSocketReader {
     void operator()(std::byte* bytes) const { std::free(bytes); }
   };
 
+  struct Inflation;  // what permessage-deflate adds
+
   // Each fills `event` in if the frame's part completes something, and leaves it be if not.
   void data(Event& event, const FrameParser::Event& frame);
+  void compressed_data(Event& event, const FrameParser::Event& frame);
   void control(Event& event, const FrameParser::Event& frame);
   void close(Event& event, MutableBytes body);
   void fail(Event& event, CloseCode code, std::string_view problem);
+  void deliver(Event& event, MutableBytes message);
 
-  // Puts `bytes` at `at` in the buffer, which grows towards `ceiling` (at most doubling)
-  // as they need it. False when the system is out of memory.
+  // Appends to the message what `compressed` inflates to. False after fail().
+  bool inflate(Event& event, Inflater& inflater, Bytes compressed);
+
+  // Puts `bytes` at `at` in the buffer, which reserve() makes large enough for `needed`
+  // bytes, at most doubling it and towards `ceiling`. False when the system is out of
+  // memory.
   bool store(uint32_t at, Bytes bytes, uint64_t ceiling);
+  bool reserve(uint64_t needed, uint64_t ceiling);
   void release();
 
   bool message_open() const { return message_ != Opcode::continuation; }
+  uint32_t message_bytes_max() const;
 
-  FrameParser parser_;
-  Utf8Validator utf8_;                              // of the text message being received
-  uint32_t size_ = 0;                               // message bytes in the buffer
-  uint32_t capacity_ = 0;                           // buffer's; >= size_ + control_size_
+  [[no_unique_address]] FrameParser parser_;  // its padding holds the next five octets
+  Utf8Validator utf8_;                        // of the text message being received
+  Opcode message_ = Opcode::continuation;     // text or binary while a message is unfinished
+  uint8_t control_size_ = 0;                  // bytes of an unfinished control frame, behind the message's
+  bool ended_ = false;                        // a Close or an error has been said
+  uint32_t size_ = 0;                         // message bytes in the buffer
+  uint32_t capacity_ = 0;                     // buffer's; >= size_ + control_size_
   std::unique_ptr<std::byte[], FreeBytes> buffer_;  // malloc'd, so that a large one grows by mremap
-  Opcode message_ = Opcode::continuation;           // text or binary while a message is unfinished
-  uint8_t control_size_ = 0;  // bytes of an unfinished control frame, behind the message's
-  bool ended_ = false;        // a Close or an error has been said
+  std::unique_ptr<Inflation> inflation_;            // null unless negotiated, and after the end
 };
 
 // One per open connection, most of them idle: a cache line.
