@@ -105,7 +105,7 @@ HttpExchange::Outcome HttpExchange::on_upgrade(const Upgrade& upgrade) {
   const bool cable = route_->kind == Route::Kind::cable;
   if (upgrade.kind == Upgrade::Kind::refused) {
     end_reason_ = EndReason::bad_request;
-    append_refusal(connection_.http_output(), upgrade);
+    append_refusal(connection_.http_output(), upgrade, request.method() == "HEAD");
     shard.counters().refused.add();
     shard.note_refusal(connection_, upgrade.status, upgrade.reason);
     return Outcome::closing;
@@ -175,9 +175,11 @@ HttpExchange::Outcome HttpExchange::answer(const HttpAnswer& answer) {
   return close ? Outcome::closing : Outcome::answered;
 }
 
-// An error of framing leaves no request to look at, so this asks nothing of it.
+// Also for an error of framing: what was read of the request until then says whether
+// its method was HEAD, and no more is asked of it.
 HttpExchange::Outcome HttpExchange::refuse(int status, std::string_view why) {
   HttpReply reply = error_reply(status);
+  reply.head_only = parser_.request().method() == "HEAD";
   const HttpHeader retry[] = {{"Retry-After", "1"}};
   if (status == 429 || status == 503) reply.headers = retry;
   append_response(connection_.http_output(), reply);
