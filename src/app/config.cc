@@ -16,6 +16,8 @@ void add_own_rows(OptionTable& table, Config& config) {
   table.choice("demo", config.demo,
                {{"auto", DemoMode::automatic}, {"on", DemoMode::on}, {"off", DemoMode::off}},
                "the page, its channels and rooms, on loopback addresses only; auto is on");
+  table.toggle("demo-anywhere", config.demo_anywhere,
+               "the demo on other addresses, too: whoever reaches it publishes there without a key");
   table.toggle("echo", config.echo, "serve /echo, which sends every message back");
   table.number("echo-max-message-bytes", "BYTES", config.echo_max_message_bytes, {128, 1 << 30},
                "a message to /echo", {"1009", "ringcast_ended_total{reason=\"too_big\"}"});
@@ -47,11 +49,12 @@ std::string check(Config& config) {
       return problem;
     }
   }
-  if (!config.demo_on()) return {};
+  if (!config.demo_on() || config.demo_anywhere) return {};
   // Anybody may publish in the demo, so nobody but this machine may reach it.
   for (const std::string& address : config.server.listen) {
     if (!is_loopback(address)) {
-      return "the demo is for loopback addresses only, and " + address + " is none: add --demo off";
+      return "the demo lets whoever reaches it publish, so it is for loopback addresses only, and " +
+             address + " is none: add --demo off, or --demo-anywhere if that is what you want";
     }
   }
   return {};

@@ -15,6 +15,7 @@ enum class DemoMode : uint8_t { automatic, on, off };
 struct Config {
   Options server;
   DemoMode demo = DemoMode::automatic;
+  bool demo_anywhere = false;  // also where others reach it, who then may publish as they like
   bool echo = false;
   uint64_t echo_max_message_bytes = 16 << 20;
   std::string room_prefix = "room_";

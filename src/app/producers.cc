@@ -1,6 +1,7 @@
 #include "app/producers.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,28 +40,55 @@ bool carries_key(const Request& request, std::string_view key) {
          equal_secrets(header.substr(kScheme.size()), key);
 }
 
+// No foreign page in a browser sent it.
+bool is_own_page_or_none(const Request& request) {
+  const std::string host(request.header("host"));
+  const std::string_view origin = request.header("origin");
+  // Which of the two schemes it is, a proxy in front of us knows and we do not.
+  if (request.has_header("origin") && !equal_no_case(origin, "http://" + host) &&
+      !equal_no_case(origin, "https://" + host)) {
+    return false;
+  }
+  // Browsers say where a request comes from; "none" is the user, by hand.
+  const std::string_view site = request.header("sec-fetch-site");
+  return site.empty() || site == "same-origin" || site == "none";
+}
+
+// Whom a producer without a key takes messages from.
+enum class Open : uint8_t { to_nobody, to_this_machine, to_everybody };
+
+Open openness(const Config& config) {
+  if (!config.demo_on()) return Open::to_nobody;
+  return config.demo_anywhere ? Open::to_everybody : Open::to_this_machine;
+}
+
 // Whether this request may publish; else it has its answer.
 class Door {
  public:
-  Door(std::string key, bool demo) : key_(std::move(key)), demo_(demo) {}
+  Door(std::string key, Open open) : key_(std::move(key)), open_(open) {}
 
   bool opens(const Request& request, Response& response) const {
     if (carries_key(request, key_)) return true;
-    if (!key_.empty() || !demo_) {
+    if (!key_.empty() || open_ == Open::to_nobody) {
       response.header("WWW-Authenticate", "Bearer");
       answer_error(response, 401,
                    key_.empty() ? "Publishing is off: there is no broadcast key"
                                 : "The broadcast key is missing or wrong");
       return false;
     }
-    if (is_local_request(request)) return true;
-    answer_error(response, 403, "The demo takes messages from this machine only");
+    if (open_ == Open::to_everybody) {
+      if (is_own_page_or_none(request)) return true;
+      answer_error(response, 403, "The demo takes no messages from other sites' pages");
+    } else {
+      if (is_local_request(request)) return true;
+      answer_error(response, 403, "The demo takes messages from this machine only");
+    }
     return false;
   }
 
  private:
   const std::string key_;
-  const bool demo_;
+  const Open open_;
 };
 
 bool answer_failure(Response& response, BroadcastStatus status) {
@@ -152,24 +180,17 @@ bool is_local_request(const Request& request) {
        {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"}) {
     if (request.has_header(name)) return false;
   }
-  const std::string_view host = request.header("host");
-  if (!is_loopback_host(host)) return false;
-  if (request.has_header("origin") &&
-      !equal_no_case(request.header("origin"), "http://" + std::string(host))) {
-    return false;
-  }
-  // Browsers say where a request comes from; "none" is the user, by hand.
-  const std::string_view site = request.header("sec-fetch-site");
-  return site.empty() || site == "same-origin" || site == "none";
+  return is_loopback_host(request.header("host")) && is_own_page_or_none(request);
 }
 
 void add_producers(Server& server, const Config& config) {
-  const Door door(config.broadcast_key, config.demo_on());
+  const Open open = openness(config);
+  const Door door(config.broadcast_key, open);
   server.post("/_broadcast", [door](const Request& request, Response& response) {
     if (door.opens(request, response)) broadcast(request, response);
   });
   // A room of the demo stays open to the demo's curl line when /_broadcast has a key.
-  const Door room_door(config.demo_on() ? std::string() : config.broadcast_key, config.demo_on());
+  const Door room_door(config.demo_on() ? std::string() : config.broadcast_key, open);
   server.post("/send_message_to_room/:room",
               [room_door, prefix = config.room_prefix](const Request& request, Response& response) {
                 if (room_door.opens(request, response)) send_to_room(request, response, prefix);

@@ -24,6 +24,12 @@ TEST(Config, TheDemoIsForLoopbackAddressesOnly) {
     EXPECT_EQ(read({"--listen", address}).exit_status, 2) << address;
     EXPECT_EQ(read({"--listen", address, "--demo", "on"}).exit_status, 2) << address;
     EXPECT_FALSE(read({"--listen", address, "--demo", "off"}).exit_status) << address;
+    EXPECT_FALSE(read({"--listen", address, "--demo-anywhere"}).exit_status) << address;
+  }
+  // One such address among loopback ones is enough, and the sentence names it and both ways out.
+  const std::string error = read({"--listen", "127.0.0.1:0", "--listen", "10.0.0.1:80"}).error;
+  for (const char* word : {"10.0.0.1:80", "loopback", "--demo off", "--demo-anywhere"}) {
+    EXPECT_NE(error.find(word), std::string::npos) << error;
   }
   EXPECT_FALSE(is_loopback("127.example.com:80"));
   EXPECT_FALSE(is_loopback("[::1].example:80"));

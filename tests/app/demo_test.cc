@@ -205,6 +205,50 @@ TEST_F(Demo, TheTickerTicks) {
   }
 }
 
+class Anywhere : public Demo {
+ protected:
+  Anywhere()
+      : Demo([] {
+          Config config;
+          config.demo_anywhere = true;
+          return config;
+        }()) {}
+};
+
+TEST_F(Anywhere, WhoeverReachesTheDemoPublishesButNoForeignPageDoes) {
+  const auto status = [this](std::string_view headers) {
+    return post("/_broadcast", R"({"stream":"s","data":"x"})", headers);
+  };
+  EXPECT_EQ(status(""), 201);
+  EXPECT_EQ(status("X-Forwarded-For: 1.2.3.4\r\nVia: 1.1 proxy\r\n"), 201);
+  EXPECT_EQ(status("Origin: https://" + address_ + "\r\nSec-Fetch-Site: same-origin\r\n"), 201);
+  for (const char* bad : {"Origin: https://evil.example\r\n", "Origin: null\r\n",
+                          "Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n"}) {
+    EXPECT_EQ(status(bad), 403) << bad;
+    EXPECT_EQ(post("/send_message_to_room/r?message=x", "", bad), 403) << bad;
+  }
+  Peer named(address_);
+  named.write("POST /_broadcast HTTP/1.1\r\nHost: ringcast.example\r\nContent-Length: 2\r\n\r\n[]");
+  EXPECT_EQ(named.request("GET", "/health"), 201);  // the first answer
+}
+
+class AnywhereWithKey : public Demo {
+ protected:
+  AnywhereWithKey()
+      : Demo([] {
+          Config config;
+          config.demo_anywhere = true;
+          config.broadcast_key = "secret";
+          return config;
+        }()) {}
+};
+
+TEST_F(AnywhereWithKey, AKeyIsAskedForAllTheSame) {
+  EXPECT_EQ(post("/_broadcast", R"({"stream":"s","data":"x"})"), 401);
+  EXPECT_EQ(post("/_broadcast", R"({"stream":"s","data":"x"})", "Authorization: Bearer secret\r\n"), 201);
+  EXPECT_EQ(post("/send_message_to_room/r?message=x", ""), 200);
+}
+
 class WithKey : public Demo {
  protected:
   WithKey()
