@@ -244,7 +244,7 @@ $(obj)/tidy/%.ok: %.cc .clang-tidy $(headers) $(command_file)
 
 # ── Installation ─────────────────────────────────────────────────────────────
 root := $(DESTDIR)$(PREFIX)
-install: ## library, headers, pkg-config file and programs below $(DESTDIR)$(PREFIX)
+install: ## library, headers, pkg-config file, programs and systemd unit below $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(root)/bin $(root)/include/ringcast $(root)/lib/pkgconfig
 	$(if $(main_source),install -m 755 $(out)/ringcast $(root)/bin)
@@ -256,6 +256,8 @@ install: all
 	ln -sf libringcast.so.$(SOVERSION) $(root)/lib/libringcast.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(libs) -pthread|' \
 	  tools/ringcast.pc.in > $(root)/lib/pkgconfig/ringcast.pc
+	$(if $(main_source),install -d $(root)/lib/systemd/system)
+	$(if $(main_source),sed -e 's|@PREFIX@|$(PREFIX)|' tools/ringcast.service > $(root)/lib/systemd/system/ringcast.service)
 
 # ── The machine's packages ───────────────────────────────────────────────────
 setup: ## install the compiler and libraries that are missing
