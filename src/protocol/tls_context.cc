@@ -203,7 +203,8 @@ int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX*
       EVP_MAC_CTX_set_params(mac, parameters) != 1) {
     return -1;
   }
-  return key == &keys.current() ? 1 : 2;
+  // A client of 1.3 uses a ticket once (RFC 8446, C.4) and needs one for the next time.
+  return key == &keys.current() && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2;
 }
 
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
