@@ -28,6 +28,11 @@ CableRoute& CableRoute::check_origin(bool check) {
   return *this;
 }
 
+CableRoute& CableRoute::slow_consumer(SlowConsumer policy) {
+  definition_->slow_consumer = policy;
+  return *this;
+}
+
 CableRoute& CableRoute::set_connection(std::function<std::unique_ptr<CableConnection>()> make) {
   definition_->make_connection = std::move(make);
   return *this;

@@ -37,6 +37,7 @@ struct CableDefinition {
   std::function<std::unique_ptr<CableConnection>()> make_connection;
   std::unordered_map<std::string, ChannelDefinition, StringHash, std::equal_to<>> channels;
   bool check_origin = true;
+  std::optional<SlowConsumer> slow_consumer;
   std::string problem;  // the first mistake: start() tells it
   CableRoute face;      // what the embedder holds
 };

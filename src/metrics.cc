@@ -2,6 +2,7 @@
 // counters are relaxed atomics, so a reading is of no single instant.
 #include <string>
 
+#include "io/machine.h"
 #include "ringcast/option_table.h"
 #include "server_core.h"
 
@@ -46,6 +47,7 @@ constexpr Metric kMetrics[] = {
     {"ringcast_subscriptions", "gauge", "Subscriptions to streams.", &Counters::subscriptions},
     {"ringcast_log_bytes", "gauge", "Bytes of frame logs held.", &Counters::log_bytes},
     {"ringcast_outbox_bytes", "gauge", "Bytes waiting for single connections.", &Counters::outbox_bytes},
+    {"ringcast_input_bytes", "gauge", "Bytes of unfinished messages and requests.", &Counters::input_bytes},
     {"ringcast_held_lanes_total", "counter", "Times deliveries waited for a reader.", &Counters::held_lanes},
     {"ringcast_commands_total", "counter", "Action Cable commands.", &Counters::commands},
     {"ringcast_confirms_total", "counter", "Subscriptions confirmed.", &Counters::confirms},
@@ -130,6 +132,13 @@ std::string ServerCore::metrics_text() const {
     append_sample(out, "ringcast_dropped_total", "shard=\"none\"," + label("reason", to_string(reason)),
                   count->load(std::memory_order_relaxed));
   }
+  append_head(out, "ringcast_queued_bytes", "gauge", "Messages published and not yet in every log.");
+  append_sample(out, "ringcast_queued_bytes", {}, context_->message_bytes.total());
+  append_head(out, "process_resident_memory_bytes", "gauge", "Resident memory of this process.");
+  append_sample(out, "process_resident_memory_bytes", {}, resident_memory_bytes());
+  append_head(out, "ringcast_kernel_tcp_memory_bytes", "gauge",
+              "What the kernel holds for the TCP sockets of this network namespace.");
+  append_sample(out, "ringcast_kernel_tcp_memory_bytes", {}, kernel_tcp_memory_bytes());
   append_head(out, "ringcast_log_lines_lost_total", "counter", "Log lines the sink was too slow for.");
   append_sample(out, "ringcast_log_lines_lost_total", {}, logger_->dropped());
   append_head(out, "ringcast_ready", "gauge", "Whether new clients are welcome.");

@@ -5,6 +5,7 @@
 #include "auth/origin.h"
 #include "base/log.h"
 #include "io/socket.h"
+#include "options_parts.h"
 #include "ringcast/option_table.h"
 
 namespace ringcast {
@@ -85,11 +86,24 @@ void OptionTable::add_server(Options& o) {
   number("lap-grace-ms", "MS", o.lap_grace_ms, {0, 60'000},
          "how long a reader without progress holds its stream up before it is lapped",
          {"", "ringcast_held_lanes_total"});
+  choice("slow-consumer", o.slow_consumer,
+         {{"close", SlowConsumer::close},
+          {"drop_oldest", SlowConsumer::drop_oldest},
+          {"latest", SlowConsumer::latest}},
+         "what becomes of a reader that was lapped");
+  list("stream-policy", "PATTERN=POLICY", o.stream_policy,
+       "the same for streams whose name matches, as in ticks:*=latest; the first match counts");
+  number("backlog-bytes", "BYTES", o.backlog_bytes, {4096, 16 * kGiB},
+         "all that waits for one stalled connection, over all its streams",
+         {"lapped", "ringcast_dropped_total"});
   number("write-stall-s", "S", o.write_stall_s, {1, kYear_s}, "no byte could be written for so long",
          {"reset", "ringcast_ended_total{reason=\"write_stall\"}"});
   number("sndbuf-bytes", "BYTES", o.sndbuf_bytes, {0, kGiB}, "each socket's send buffer; 0 is the system's");
   number("notsent-lowat-bytes", "BYTES", o.notsent_lowat_bytes, {0, kGiB},
          "unsent bytes the kernel may hold before a socket counts as full; 0 is the system's");
+  number("memory-limit-bytes", "BYTES", o.memory_limit_bytes, {0, 1024 * kGiB},
+         "held for peers in all: logs, outboxes, unfinished messages, messages under way; 0 is off",
+         {"the worst offenders get 1013, newcomers 503", "ringcast_ended_total{reason=\"memory\"}"});
 
   section("Keeping connections alive");
   number("ping-interval-s", "S", o.ping_interval_s, {1, 3600},
@@ -99,6 +113,12 @@ void OptionTable::add_server(Options& o) {
   number("pong-timeout-s", "S", o.pong_timeout_s, {0, kYear_s},
          "nothing at all came since a ping; 0 waits for ever",
          {"the connection ends", "ringcast_ended_total{reason=\"pong_timeout\"}"});
+  number("tcp-user-timeout-s", "S", o.tcp_user_timeout_s, {0, 3600},
+         "what was sent stays unacknowledged for so long; 0 is the system's",
+         {"the connection ends", "ringcast_ended_total{reason=\"peer_vanished\"}"});
+  number("tcp-keepalive-s", "S", o.tcp_keepalive_s, {0, 3600},
+         "idle time before TCP looks whether the peer is still there; 0 never looks",
+         {"the connection ends", "ringcast_ended_total{reason=\"peer_vanished\"}"});
   number("close-timeout-s", "S", o.close_timeout_s, {1, 3600}, "for the client's part of a close",
          {"reset", "ringcast_close_timeouts_total"});
 
@@ -109,6 +129,9 @@ void OptionTable::add_server(Options& o) {
   number("broadcast-inbox", "N", o.broadcast_inbox, {16, 1 << 24},
          "messages other threads and HTTP have published and a shard has not taken",
          {"BroadcastStatus::full, 503", "ringcast_dropped_total{reason=\"mailbox_full\"}"});
+  number("queued-bytes", "BYTES", o.queued_bytes, {4096, 64 * kGiB},
+         "payloads published and not yet in the logs of all shards; at least 4 of the largest messages",
+         {"publishers wait, 503", "ringcast_dropped_total{reason=\"mailbox_full\"}"});
 
   section("The log");
   choice("log-level", o.log_level,
@@ -131,6 +154,15 @@ std::string Options::problem() const {
     if (!valid_origin_entry(origin)) {
       return "allowed-origins: '" + origin + "' is no origin such as https://example.com";
     }
+  }
+  for (const std::string& rule : stream_policy) {
+    if (!parse_stream_policy(rule)) {
+      return "stream-policy: '" + rule + "' is not PATTERN=close, PATTERN=drop_oldest or PATTERN=latest";
+    }
+  }
+  if (queued_bytes / 4 < max_message_bytes) {
+    return "queued-bytes (" + std::to_string(queued_bytes) +
+           ") must be at least 4 times max-message-bytes (" + std::to_string(max_message_bytes) + ")";
   }
   // A log must take a largest message and still leave its readers room to move (design:
   // the head laps nobody who reads).
@@ -162,6 +194,19 @@ Options Options::from_command_line(int argc, const char* const* argv) {
     if (options.notice.empty()) options.notice = read.print_config ? table.toml() : "the options are good";
   }
   return options;
+}
+
+std::optional<StreamRule> parse_stream_policy(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos || equals == 0) return std::nullopt;
+  constexpr std::pair<std::string_view, SlowConsumer> kPolicies[] = {
+      {"close", SlowConsumer::close},
+      {"drop_oldest", SlowConsumer::drop_oldest},
+      {"latest", SlowConsumer::latest}};
+  for (const auto& [name, policy] : kPolicies) {
+    if (text.substr(equals + 1) == name) return StreamRule{std::string(text.substr(0, equals)), policy};
+  }
+  return std::nullopt;
 }
 
 LogSink stderr_log_sink() {

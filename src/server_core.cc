@@ -19,6 +19,7 @@
 #include "http_access.h"
 #include "io/machine.h"
 #include "io/make_backend.h"
+#include "options_parts.h"
 #include "ringcast/option_table.h"
 #include "websocket_route.h"
 
@@ -75,6 +76,18 @@ std::optional<std::vector<int>> parse_cpus(std::string_view text) {
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return cpus;
+}
+
+LapPolicy lap_policy(SlowConsumer policy) {
+  switch (policy) {
+    case SlowConsumer::drop_oldest:
+      return LapPolicy::drop_oldest;
+    case SlowConsumer::latest:
+      return LapPolicy::latest;
+    case SlowConsumer::close:
+      break;
+  }
+  return LapPolicy::close;
 }
 
 BackendKind backend_kind(BackendChoice choice) {
@@ -175,10 +188,12 @@ void ServerCore::add_websocket(std::string_view pattern, WebSocketRoute route) {
   const uint64_t message_bytes = route.message_bytes_max;
   const bool check_origin = route.check_origin;
   const bool text_only = !route.binary;
+  const std::optional<SlowConsumer> slow_consumer = route.slow_consumer;
   Route added = Route::for_websocket(pattern, std::make_unique<WebSocketGate>(*this, std::move(route)));
   added.message_bytes = message_bytes;
   added.check_origin = check_origin;
   added.text_only = text_only;
+  if (slow_consumer) added.lap_policy = lap_policy(*slow_consumer);
   pending_.push_back({std::move(added), nullptr});
 }
 
@@ -199,6 +214,11 @@ void ServerCore::add_http(std::string_view method, std::string_view pattern, Ser
 Limits ServerCore::limits() const {
   const Options& o = options_;
   const auto s = [](uint64_t value) { return Duration(seconds(value)); };
+  std::vector<StreamPolicy> policies;
+  for (const std::string& text : o.stream_policy) {
+    const std::optional<StreamRule> rule = parse_stream_policy(text);
+    policies.push_back({rule->pattern, lap_policy(rule->policy)});
+  }
   return {.request_head_bytes = o.request_head_bytes,
           .request_headers = o.request_headers,
           .request_body_bytes = o.request_body_bytes,
@@ -217,15 +237,22 @@ Limits ServerCore::limits() const {
           .stream_name_bytes = o.stream_name_bytes,
           .frame_log_bytes = o.frame_log_bytes,
           .lap_grace = milliseconds(o.lap_grace_ms),
+          .lap_policy = lap_policy(o.slow_consumer),
+          .stream_policies = std::move(policies),
+          .backlog_bytes = o.backlog_bytes,
           .outbox_bytes = o.outbox_bytes,
           .write_stall = s(o.write_stall_s),
           .mailbox_items = std::bit_ceil(o.mailbox_size),
           .broadcast_inbox_items = o.broadcast_inbox,
+          .queued_bytes = o.queued_bytes,
+          .memory_bytes = o.memory_limit_bytes,
           .connections = o.max_connections,
           .connections_per_address = o.connections_per_address,
           .connects_per_second = static_cast<uint32_t>(o.connects_per_second),
           .send_buffer_bytes = static_cast<int>(o.sndbuf_bytes),
-          .notsent_lowat_bytes = static_cast<int>(o.notsent_lowat_bytes)};
+          .notsent_lowat_bytes = static_cast<int>(o.notsent_lowat_bytes),
+          .tcp_user_timeout = s(o.tcp_user_timeout_s),
+          .tcp_keepalive = s(o.tcp_keepalive_s)};
 }
 
 std::string ServerCore::start() {
@@ -243,7 +270,10 @@ std::string ServerCore::start() {
   if (!ended_event_) return "no descriptor is left for the server";
 
   for (PendingRoute& pending : pending_) {
-    if (pending.cable != nullptr) pending.route.check_origin = pending.cable->check_origin;
+    if (pending.cable != nullptr) {
+      pending.route.check_origin = pending.cable->check_origin;
+      if (pending.cable->slow_consumer) pending.route.lap_policy = lap_policy(*pending.cable->slow_consumer);
+    }
     routes_.add(std::move(pending.route));
   }
   pending_.clear();
@@ -280,6 +310,11 @@ std::string ServerCore::make_shards() {
       if (!listener) break;
       // The others join the port the kernel picked for the first.
       if (shard == 0) address = local_address(listener.fd());
+      set_for_accepted(listener.fd(),
+                       {.send_buffer_bytes = static_cast<uint32_t>(options_.sndbuf_bytes),
+                        .unsent_low_water_bytes = static_cast<uint32_t>(options_.notsent_lowat_bytes),
+                        .user_timeout_s = static_cast<uint32_t>(options_.tcp_user_timeout_s),
+                        .keepalive_s = static_cast<uint32_t>(options_.tcp_keepalive_s)});
       listeners[shard].push_back(std::move(listener));
     }
     if (!error.empty()) return error;
@@ -371,7 +406,11 @@ BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, Payl
   const BroadcastStatus status = check(stream, kind, payload);
   if (status != BroadcastStatus::ok) return status;
   Shard& home = *shards_[shards_.front()->home_of(hash)];
-  if (home.publish_from_outside(Message::create(stream, hash, kind, payload))) return BroadcastStatus::ok;
+  // Others may publish meanwhile: a bound that is passed by a message or two is a bound.
+  const bool room = context_->message_bytes.total() < options_.queued_bytes;
+  if (room &&
+      home.publish_from_outside(Message::create(stream, hash, kind, payload, &context_->message_bytes)))
+    return BroadcastStatus::ok;
   if (home.ended()) return BroadcastStatus::stopped;
   outside_full_.fetch_add(1, std::memory_order_relaxed);
   return BroadcastStatus::full;
@@ -388,12 +427,14 @@ BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch)
   for (const auto& [stream, text] : batch) {
     const uint64_t hash = hash64(stream);
     std::vector<MessageRef>& home = by_home[shards_.front()->home_of(hash)];
-    home.push_back(Message::create(stream, hash, PayloadKind::text, as_bytes(text)));
+    home.push_back(
+        Message::create(stream, hash, PayloadKind::text, as_bytes(text), &context_->message_bytes));
     // More than can ever wait at once: trying again would not help.
     if (home.size() > options_.broadcast_inbox) return BroadcastStatus::too_large;
   }
+  const bool room = context_->message_bytes.total() < options_.queued_bytes;
   for (size_t i = 0; i < shards_.size(); ++i) {
-    if (shards_[i]->reserve_from_outside(by_home[i].size())) continue;
+    if (room && shards_[i]->reserve_from_outside(by_home[i].size())) continue;
     for (size_t taken = 0; taken < i; ++taken) shards_[taken]->give_back_reserved(by_home[taken].size());
     if (shards_[i]->ended()) return BroadcastStatus::stopped;
     outside_full_.fetch_add(batch.size(), std::memory_order_relaxed);

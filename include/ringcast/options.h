@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ringcast/log.h"
+#include "ringcast/slow_consumer.h"
 
 namespace ringcast {
 
@@ -50,6 +51,9 @@ struct Options {
   uint64_t frame_log_bytes = 4 << 20;
   uint64_t outbox_bytes = 1 << 20;
   uint64_t lap_grace_ms = 250;
+  SlowConsumer slow_consumer = SlowConsumer::close;  // where neither stream_policy nor the route says another
+  std::vector<std::string> stream_policy;  // "ticks:*=latest": by stream name, the first that matches
+  uint64_t backlog_bytes = 16 << 20;       // all that waits for one stalled connection
   uint64_t write_stall_s = 30;
   uint64_t ping_interval_s = 3;
   uint64_t raw_ping_interval_s = 25;
@@ -58,6 +62,10 @@ struct Options {
   uint64_t notsent_lowat_bytes = 128 << 10;
   uint64_t mailbox_size = 4096;
   uint64_t broadcast_inbox = 8192;
+  uint64_t queued_bytes = 16 << 20;  // at least 4 of the largest messages
+  uint64_t memory_limit_bytes = 0;
+  uint64_t tcp_user_timeout_s = 30;
+  uint64_t tcp_keepalive_s = 60;
 
   // --- The log ----------------------------------------------------------------
   LogLevel log_level = LogLevel::info;

@@ -94,6 +94,10 @@ class CableRoute {
   // Whether a browser's Origin has to be allowed; true unless said otherwise.
   CableRoute& check_origin(bool check);
 
+  // For subscribers of this route, where no Options::stream_policy names the stream;
+  // Options::slow_consumer unless said otherwise.
+  CableRoute& slow_consumer(SlowConsumer policy);
+
  private:
   friend struct internal::CableDefinition;
   explicit CableRoute(internal::CableDefinition& definition) : definition_(&definition) {}

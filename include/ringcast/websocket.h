@@ -8,6 +8,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "ringcast/broadcast.h"
 #include "ringcast/json.h"
 #include "ringcast/log.h"
+#include "ringcast/slow_consumer.h"
 
 namespace ringcast {
 
@@ -126,6 +128,8 @@ struct WebSocketRoute {
   uint64_t message_bytes_max = 0;
   // Whether a browser's Origin has to be allowed (403).
   bool check_origin = true;
+  // Where no Options::stream_policy names the stream; empty: Options::slow_consumer.
+  std::optional<SlowConsumer> slow_consumer = {};
 };
 
 }  // namespace ringcast

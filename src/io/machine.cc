@@ -4,9 +4,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -129,6 +131,25 @@ size_t raise_descriptor_limit() {
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
   return static_cast<size_t>(limit.rlim_cur);
+}
+
+uint64_t resident_memory_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t size_pages = 0;
+  uint64_t resident_pages = 0;
+  return file >> size_pages >> resident_pages ? resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE))
+                                              : 0;
+}
+
+uint64_t kernel_tcp_memory_bytes() {
+  std::ifstream file("/proc/net/sockstat");
+  for (std::string line; std::getline(file, line);) {
+    // "TCP: inuse 27 orphan 0 tw 3 alloc 29 mem 5"
+    const size_t mem = line.starts_with("TCP:") ? line.rfind(" mem ") : line.npos;
+    if (mem == line.npos) continue;
+    return std::strtoull(line.c_str() + mem + 5, nullptr, 10) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  return 0;
 }
 
 }  // namespace ringcast

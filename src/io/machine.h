@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,5 +26,12 @@ bool pin_this_thread(int cpu);
 // Raises the soft limit of open descriptors to the hard one and returns what holds
 // afterwards. For the binary: a library does not change its host's limits.
 size_t raise_descriptor_limit();
+
+// This process's resident memory, in bytes (/proc/self/statm); 0 if it cannot be read.
+uint64_t resident_memory_bytes();
+
+// What TCP sockets hold in the kernel, in bytes: of all processes of this network
+// namespace, since nothing counts them apart (/proc/net/sockstat); 0 if it cannot be read.
+uint64_t kernel_tcp_memory_bytes();
 
 }  // namespace ringcast

@@ -178,13 +178,26 @@ IpAddress peer_address(int fd) {
   return address ? address->ip : IpAddress{};
 }
 
-bool set_unsent_low_water(int fd, uint32_t bytes) {
-  return set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-                    static_cast<int>(std::min<uint32_t>(bytes, INT32_MAX)));
-}
-
 bool set_send_buffer(int fd, uint32_t bytes) {
   return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::min<uint32_t>(bytes, INT32_MAX)));
+}
+
+bool set_for_accepted(int listener, const AcceptedOptions& options) {
+  bool good = true;
+  const auto set = [&](int level, int name, uint64_t value) {
+    if (value > 0)
+      good &= set_option(listener, level, name, static_cast<int>(std::min<uint64_t>(value, INT32_MAX)));
+  };
+  set(SOL_SOCKET, SO_SNDBUF, options.send_buffer_bytes);
+  set(IPPROTO_TCP, TCP_NOTSENT_LOWAT, options.unsent_low_water_bytes);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, uint64_t{options.user_timeout_s} * 1000);
+  if (options.keepalive_s > 0) {
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, options.keepalive_s);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  }
+  return good;
 }
 
 uint32_t unacknowledged_bytes(int fd) {

@@ -74,13 +74,24 @@ std::optional<SocketAddress> local_address(int fd);
 // The address at the other end; `::` when the peer is gone already or is no IP peer.
 IpAddress peer_address(int fd);
 
-// TCP_NOTSENT_LOWAT: the socket stops counting as writable once `bytes` wait unsent,
-// so what is stale stays here, where it can still be dropped. It bounds what poll
-// says, not what one send may take: SO_SNDBUF does that.
-bool set_unsent_low_water(int fd, uint32_t bytes);
-
-// SO_SNDBUF. The kernel doubles it for its bookkeeping, and stops growing it by itself.
+// SO_SNDBUF of one socket.
 bool set_send_buffer(int fd, uint32_t bytes);
+
+// Options of a listener for what it accepts: Linux hands them on (tcp(7), socket(7)), so
+// that no accept pays for them. 0 leaves the system's.
+struct AcceptedOptions {
+  // SO_SNDBUF. The kernel doubles it for its bookkeeping, and stops growing it by itself.
+  uint32_t send_buffer_bytes = 0;
+  // TCP_NOTSENT_LOWAT: the socket stops counting as writable once so much waits unsent,
+  // so what is stale stays here, where it can still be dropped. It bounds what poll says,
+  // not what one send may take: SO_SNDBUF does that.
+  uint32_t unsent_low_water_bytes = 0;
+  // TCP_USER_TIMEOUT: what was sent stays unacknowledged, or the window shut, for so long.
+  uint32_t user_timeout_s = 0;
+  // SO_KEEPALIVE and TCP_KEEPIDLE; three probes, ten seconds apart.
+  uint32_t keepalive_s = 0;
+};
+bool set_for_accepted(int listener, const AcceptedOptions& options);
 
 // Bytes sent that the peer's kernel has not acknowledged, and those not sent yet
 // (SIOCOUTQ, tcp(7)). While it changes, somebody reads at the other end. 0 if unknown.

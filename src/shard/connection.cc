@@ -12,14 +12,18 @@
 namespace ringcast {
 
 Connection::Connection(Shard& shard, int fd, uint64_t number, IpAddress peer)
-    : shard_(shard), fd_(fd), number_(number), peer_(peer), deadline_(this, [](void* self) {
-        static_cast<Connection*>(self)->expired();
-      }) {}
+    : shard_(shard),
+      fd_(fd),
+      number_(number),
+      peer_(peer),
+      lap_policy_(shard.limits().lap_policy),
+      deadline_(this, [](void* self) { static_cast<Connection*>(self)->expired(); }) {}
 
 Connection::~Connection() {
   RC_ASSERT(subscriptions_ == nullptr);
   shard_.timers().cancel(deadline_);
-  if (outbox_) shard_.counters().outbox_bytes.subtract(outbox_counted_);
+  shard_.counters().outbox_bytes.subtract(outbox_counted_);
+  shard_.counters().input_bytes.subtract(input_counted_);
 }
 
 void Connection::start(ConnectionId id) {
@@ -40,6 +44,7 @@ void Connection::completed(const Completion& completion) {
       if (state_ == State::terminating) break;
       // Also when the socket is broken: the send will say so.
       blocked_ = false;
+      catch_up_with_latest();
       shard_.mark_dirty(*this);
       schedule();
       break;
@@ -93,26 +98,77 @@ void Connection::close(CloseCode code, std::string_view reason, EndReason why) {
   begin_closing(why);
 }
 
-void Connection::close_too_slow() {
+// Lets go of all that waits for it, and says why in as few bytes as can be.
+void Connection::shed(std::string_view disconnect, std::string_view reason, EndReason why, DropReason drop) {
   if (state_ != State::open) return;
-  uint64_t lapped = 0;
+  uint64_t frames = 0;
   for (Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
     FrameLog& log = subscription->log.bytes;
-    lapped += log.frames_from(subscription->cursor);
-    log.move(subscription->cursor, log.head());
-    subscription->cursor = log.head();
+    frames += log.frames_between(subscription->cursor, log.head());
+    shard_.hub().skip(*subscription, log.head(), drop);
   }
-  shard_.counters().dropped_for(DropReason::lapped).add(lapped);
-  shard_.log().log(shard_.now(), LogLevel::info, "too_slow",
-                   {{"connection", number_}, {"dropped_frames", lapped}});
+  shard_.log().log(shard_.now(), LogLevel::info, to_string(why),
+                   {{"connection", number_}, {"dropped_frames", frames}});
   drop_unbegun_output();
   if (session_) {
     std::string text;
-    append_disconnect(text, "too_slow", true);
+    append_disconnect(text, disconnect, true);
     append_frame(open_outbox().data.bytes, Opcode::text, as_bytes(text));
   }
-  close(CloseCode::try_again_later, "too slow", EndReason::too_slow);
+  close(CloseCode::try_again_later, reason, why);
+}
+
+void Connection::evict() {
+  if (state_ == State::open) {
+    shed("memory", "the server is short of memory", EndReason::memory, DropReason::evicted);
+    // An unfinished message may be what was wanted back.
+    peer_done_ = true;
+    reader_.reset();
+    held_ = {};
+    count_input();
+  } else {
+    terminate(state_ == State::closing ? end_reason_ : EndReason::memory, true);
+  }
+}
+
+void Connection::trim_backlog() {
+  const size_t limit = shard_.limits().backlog_bytes;
+  if (state_ != State::open || backlog_bytes() <= limit) return;
+  // An equal part for each of those who may lose something.
+  const size_t part = limit / 2 / std::max<size_t>(1, subscription_count_);
+  for (Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    FrameLog& log = subscription->log.bytes;
+    const auto behind = static_cast<size_t>(log.head() - subscription->cursor);
+    if (subscription->policy == LapPolicy::latest) {
+      shard_.hub().skip(*subscription, std::max(subscription->cursor, log.newest_frame()),
+                        DropReason::superseded);
+    } else if (subscription->policy == LapPolicy::drop_oldest && behind > part) {
+      shard_.hub().skip(*subscription, log.advance(subscription->cursor, behind - part).cursor,
+                        DropReason::oldest);
+    }
+  }
+  if (backlog_bytes() > limit) close_too_slow();
+}
+
+size_t Connection::backlog_bytes() const {
+  size_t bytes = outbox_ ? outbox_->size() : 0;
+  for (const Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    bytes += static_cast<size_t>(subscription->log.bytes.head() - subscription->cursor);
+  }
+  return bytes;
+}
+
+size_t Connection::input_bytes() const {
+  return held_.capacity() + (reader_ ? reader_->held_bytes() : 0) + (http_ ? http_->held_bytes() : 0);
+}
+
+void Connection::count_input() {
+  const size_t bytes = input_bytes();
+  shard_.counters().input_bytes.add(bytes - input_counted_);  // unsigned: a difference either way
+  input_counted_ = bytes;
 }
 
 void Connection::drop_unbegun_output() {

@@ -21,6 +21,7 @@
 #include "protocol/websocket.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
+#include "shard/limits.h"
 #include "shard/message.h"
 #include "shard/outbox.h"
 
@@ -85,7 +86,11 @@ class Connection {
   void subscription_live(Subscription& subscription);
 
   // A cursor of ours was lapped and its stream's policy is to close.
-  void close_too_slow();
+  void close_too_slow() { shed("too_slow", "too slow", EndReason::too_slow, DropReason::lapped); }
+  // The memory ceiling is reached and we hold the most.
+  void evict();
+  // Stalled, with more than its limit waiting: loses what its policies let go, or ends.
+  void trim_backlog();
 
   // Server restart: tells the peer and closes.
   void drain();
@@ -112,6 +117,14 @@ class Connection {
   // taken something since: a reader that reads slowly is not one that does not read.
   Instant may_be_lapped_at();
 
+  // Where a stream's name says nothing else: its route's.
+  LapPolicy lap_policy() const { return lap_policy_; }
+
+  // Bytes that wait to be sent to it, in the outbox and in the logs (shared with others).
+  size_t backlog_bytes() const;
+  // Bytes that came and are not yet a whole message or request.
+  size_t input_bytes() const;
+
   // What the batch settles.
   Outbox* outbox() { return outbox_.get(); }
   void send_settled(size_t bytes, bool took_all);
@@ -132,7 +145,8 @@ class Connection {
   // The mailboxes have room again (Shard::wait_for_room).
   void room_again();
 
-  bool dirty = false;  // in the shard's list
+  bool dirty = false;           // in the shard's list
+  bool listed_stalled = false;  // likewise
 
  private:
   // Input
@@ -156,8 +170,11 @@ class Connection {
   Outbox& open_outbox();
   void count_outbox();
   void drop_unbegun_output();
+  void shed(std::string_view disconnect, std::string_view reason, EndReason why, DropReason drop);
+  void count_input();
   void take_streams_into_outbox(uint32_t owner);
   void wait_for_writability(bool progress);
+  void catch_up_with_latest();
 
   // Ends
   void begin_closing(EndReason why);
@@ -179,6 +196,7 @@ class Connection {
   const IpAddress peer_;
 
   State state_ = State::http;
+  LapPolicy lap_policy_;
   EndReason end_reason_ = EndReason::peer_closed;
   bool recv_armed_ = false;
   bool recv_cancelled_ = false;  // and not completed yet
@@ -204,6 +222,7 @@ class Connection {
   std::unique_ptr<Session> session_;
   std::unique_ptr<Outbox> outbox_;
   size_t outbox_counted_ = 0;    // what of it stands in the gauge
+  size_t input_counted_ = 0;     // likewise of input_bytes()
   std::vector<std::byte> held_;  // input that came while reading was paused
 
   Subscription* subscriptions_ = nullptr;

@@ -27,6 +27,7 @@ void Connection::received(const Completion& completion) {
     pong_due_ = kNever;
     if (paused_) {
       held_.insert(held_.end(), completion.bytes.begin(), completion.bytes.end());
+      count_input();
     } else {
       process(completion.bytes);
     }
@@ -61,6 +62,7 @@ void Connection::process(MutableBytes input) {
     }
   }
   processing_ = false;
+  count_input();
 }
 
 bool Connection::process_http(MutableBytes& input) {
@@ -104,6 +106,7 @@ void Connection::open_conversation() {
                                                                        : limits.message_bytes);
   state_ = State::open;
   holding_ = true;
+  if (route.lap_policy) lap_policy_ = *route.lap_policy;
   if (limits.raw_ping_interval > Duration::zero()) keep_alive_due_ = shard_.now() + limits.raw_ping_interval;
   if (route.kind == Route::Kind::cable) {
     // Spread, so that a storm of reconnects does not become a storm of pings.

@@ -97,11 +97,22 @@ Instant Connection::may_be_lapped_at() {
   return lap_grace_since_ + shard_.limits().lap_grace;
 }
 
+// After a stall only the newest counts, where that is the policy.
+void Connection::catch_up_with_latest() {
+  for (Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    if (subscription->policy != LapPolicy::latest) continue;
+    const FrameLog::Cursor newest = subscription->log.bytes.newest_frame();
+    if (subscription->cursor < newest) shard_.hub().skip(*subscription, newest, DropReason::superseded);
+  }
+}
+
 void Connection::wait_for_writability(bool progress) {
   if (!stall_begun_) shard_.counters().stalls.add();
   if (!stall_begun_ || progress) stalled_since_ = shard_.now();
   stall_begun_ = true;
   blocked_ = true;
+  shard_.note_stalled(*this);
   if (!poll_armed_) {
     poll_armed_ = true;
     shard_.submit(Submission::poll_writable(fd_, token_of(id_)));

@@ -26,6 +26,8 @@ const char* to_string(EndReason reason) {
       return "unauthorized";
     case EndReason::too_slow:
       return "too_slow";
+    case EndReason::memory:
+      return "memory";
     case EndReason::write_stall:
       return "write_stall";
     case EndReason::handshake_timeout:
@@ -58,6 +60,12 @@ const char* to_string(DropReason reason) {
       return "binary_on_cable";
     case DropReason::lapped:
       return "lapped";
+    case DropReason::oldest:
+      return "oldest";
+    case DropReason::superseded:
+      return "superseded";
+    case DropReason::evicted:
+      return "evicted";
     case DropReason::connection_ended:
       return "connection_ended";
     case DropReason::command_ignored:

@@ -33,7 +33,8 @@ enum class EndReason : uint8_t {
   too_big,            // 1009
   policy,             // 1008: budgets and limits
   unauthorized,
-  too_slow,     // lapped on a stream, or outbox over its limit: 1013
+  too_slow,     // lapped on a stream, or too much waits for it: 1013
+  memory,       // the worst offender when the memory ceiling was reached: 1013
   write_stall,  // nothing could be written before the stall deadline: reset
   handshake_timeout,
   idle_timeout,  // keep-alive HTTP
@@ -53,7 +54,10 @@ enum class DropReason : uint8_t {
   too_large,         // publish refused: PublishStatus::too_large
   invalid,           // publish refused: PublishStatus::invalid
   binary_on_cable,   // Action Cable carries JSON only
-  lapped,            // frames a lapped cursor did not get
+  lapped,            // frames in the logs for a connection that was closed as too slow
+  oldest,            // frames a lapped cursor lost: LapPolicy::drop_oldest
+  superseded,        // frames a stalled cursor lost to newer ones: LapPolicy::latest
+  evicted,           // frames in the logs for a connection that was closed to get its memory back
   connection_ended,  // frames in the outbox of a connection that ended
   command_ignored,   // a client command that meant nothing
   kCount,
@@ -93,6 +97,7 @@ struct Counters {
   Counter subscriptions;  // gauge
   Counter log_bytes;      // gauge: frame log chunks held
   Counter outbox_bytes;   // gauge: bytes waiting in outboxes
+  Counter input_bytes;    // gauge: unfinished messages, requests and unread input
   Counter held_lanes;     // times deliveries were held back because a log had no room
   std::array<Counter, kDropReasons> dropped;
 

@@ -51,6 +51,7 @@ void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix) 
   const size_t payload_bytes = prefix.size() + payload.size() + suffix.size();
   const size_t frame_bytes = frame_header_bytes(payload_bytes) + payload_bytes;
   RC_ASSERT(has_room(frame_bytes));
+  newest_ = head_;
   if (cursors_ == 0) {
     trim();  // what nobody saw lies behind no chunk
     head_ += frame_bytes;
@@ -137,8 +138,8 @@ FrameLog::Advance FrameLog::advance(Cursor cursor, size_t sent) const {
   return result;
 }
 
-size_t FrameLog::frames_from(Cursor cursor) const {
-  return advance(cursor, static_cast<size_t>(head_ - cursor)).frames;
+size_t FrameLog::frames_between(Cursor from, Cursor to) const {
+  return advance(from, static_cast<size_t>(to - from)).frames;
 }
 
 void FrameLog::trim() {

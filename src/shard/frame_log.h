@@ -65,6 +65,8 @@ class FrameLog {
   Cursor tail() const { return chunks_.empty() ? head_ : chunks_.front().start; }
   size_t held_bytes() const { return static_cast<size_t>(head_ - tail()); }
   bool all_caught_up() const { return caught_up_ == cursors_; }
+  // Where the newest frame begins; the head if that one is gone.
+  Cursor newest_frame() const { return newest_ < tail() ? head_ : newest_; }
 
   bool has_room(size_t frame_bytes) const { return held_bytes() + frame_bytes <= bytes_max_; }
   size_t bytes_max() const { return bytes_max_; }
@@ -98,8 +100,8 @@ class FrameLog {
   };
   Advance advance(Cursor cursor, size_t sent) const;
 
-  // How many frames lie between a cursor and the head.
-  size_t frames_from(Cursor cursor) const;
+  // How many frames lie between a cursor and a later one.
+  size_t frames_between(Cursor from, Cursor to) const;
 
   // Frees what no cursor needs any more.
   void trim();
@@ -127,6 +129,7 @@ class FrameLog {
   const size_t bytes_max_;
   std::deque<Chunk> chunks_;
   Cursor head_ = 0;
+  Cursor newest_ = 0;
   size_t cursors_ = 0;
   size_t caught_up_ = 0;
 };

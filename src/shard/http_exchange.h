@@ -42,6 +42,8 @@ class HttpExchange {
 
   EndReason end_reason() const { return end_reason_; }
 
+  size_t held_bytes() const { return parser_.held_bytes() + body_.capacity(); }
+
  private:
   Outcome on_head();
   Outcome on_upgrade(const Upgrade& upgrade);

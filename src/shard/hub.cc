@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/glob.h"
 #include "base/utf8.h"
 #include "protocol/cable.h"
 #include "protocol/json.h"
@@ -30,6 +31,11 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     const SlotId id = streams_.acquire(name, hash64(name));
     stream = &streams_[id];
     stream->id = id;
+    for (const StreamPolicy& rule : shard_.limits().stream_policies) {
+      if (!glob_match(rule.pattern, name)) continue;
+      stream->policy = rule.policy;
+      break;
+    }
     by_name_.emplace(stream->name, id);
     shard_.counters().streams.set(streams_.size());
     request(*stream, ShardRequest::Kind::subscribe);
@@ -48,12 +54,14 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     }
   }
 
-  const SlotId id = subscriptions_.acquire(Subscription{.connection = connection,
-                                                        .log = *log,
-                                                        .cursor = log->bytes.join(),
-                                                        .owner = owner,
-                                                        .position = 0,
-                                                        .id = {}});
+  const SlotId id =
+      subscriptions_.acquire(Subscription{.connection = connection,
+                                          .log = *log,
+                                          .cursor = log->bytes.join(),
+                                          .owner = owner,
+                                          .position = 0,
+                                          .id = {},
+                                          .policy = stream->policy.value_or(connection.lap_policy())});
   Subscription& subscription = subscriptions_[id];
   subscription.id = id;
   log->subscribers.add(subscription);
@@ -74,6 +82,13 @@ void Hub::unsubscribe(Subscription& subscription) {
   if (log.subscribers.size() > 0) return;
   erase_log(log);
   if (stream.logs.empty()) drop_stream(stream);
+}
+
+void Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason) {
+  FrameLog& log = subscription.log.bytes;
+  shard_.counters().dropped_for(reason).add(log.frames_between(subscription.cursor, to));
+  log.move(subscription.cursor, to);
+  subscription.cursor = to;
 }
 
 void Hub::erase_log(StreamLog& log) {
@@ -107,9 +122,13 @@ PublishStatus Hub::check(std::string_view stream, PayloadKind kind, Bytes payloa
 
 PublishStatus Hub::publish(MessageRef message) {
   const ShardIndex home = shard_.home_of(message->stream_hash());
+  const auto bytes = static_cast<int64_t>(message->payload().size());
   ShardRequest request{.kind = ShardRequest::Kind::publish, .message = std::move(message)};
   // What was deferred before must arrive before.
-  if (deferred_[home].empty() && push(home, request)) return PublishStatus::ok;
+  if (deferred_[home].empty() && push(home, request)) {
+    publish_bytes_ -= bytes;
+    return PublishStatus::ok;
+  }
   shard_.counters().dropped_for(DropReason::mailbox_full).add();
   return PublishStatus::full;
 }
@@ -117,13 +136,17 @@ PublishStatus Hub::publish(MessageRef message) {
 bool Hub::can_publish() {
   if (deferred_count_ > 0) return false;
   // Consumers only make room, so what was seen once is a lower bound until we push.
-  if (publish_room_ >= kPublishHeadroom) return true;
+  if (publish_room_ >= kPublishHeadroom && publish_bytes_ > 0) return true;
   Mailboxes& mailboxes = shard_.context().mailboxes;
+  // Each shard may use its part of the rest without asking the others.
+  const uint64_t queued = shard_.context().message_bytes.total();
+  const uint64_t queued_max = shard_.limits().queued_bytes;
+  publish_bytes_ = static_cast<int64_t>((queued_max - std::min(queued, queued_max)) / mailboxes.shards());
   publish_room_ = SIZE_MAX;
   for (ShardIndex to = 0; to < mailboxes.shards(); ++to) {
     publish_room_ = std::min(publish_room_, mailboxes.requests(shard_.index(), to).free());
   }
-  return publish_room_ >= kPublishHeadroom;
+  return publish_room_ >= kPublishHeadroom && publish_bytes_ > 0;
 }
 
 bool Hub::has_room_for(const std::vector<size_t>& per_home) {
@@ -328,19 +351,27 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   log.bytes.trim();
   if (log.bytes.has_room(frame_bytes)) return Room::fits;
 
-  const Instant now = shard_.now();
   if (!log.subscribers.round_done()) {
-    retry_at_ = now;
+    retry_at_ = shard_.now();
     return Room::wait;
   }
-  if (now < log.lap_check) {
+  if (shard_.now() < log.lap_check) {
     retry_at_ = std::min(retry_at_, log.lap_check);
     return Room::wait;
   }
 
-  const FrameLog::Cursor tail = log.bytes.tail_needed(frame_bytes);
-  std::vector<ConnectionId> lapped;
-  bool skipped = false;
+  if (lap(log, log.bytes.tail_needed(frame_bytes))) return Room::lapped;
+  retry_at_ = std::min(retry_at_, log.lap_check);
+  return Room::wait;
+}
+
+// Those who stand in the way of a new tail meet their policy, if they may be lapped by
+// now. False: nobody may, and log.lap_check says when to ask again. If true, the log may
+// be gone.
+bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
+  const Instant now = shard_.now();
+  std::vector<ConnectionId> too_slow;
+  bool moved = false;
   log.lap_check = kNever;
   log.subscribers.for_each([&](Subscription& subscription) {
     if (subscription.cursor >= tail) return;
@@ -350,27 +381,32 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
       // acknowledgement that it waits for may lie behind this very message.
       log.bytes.move(subscription.cursor, log.bytes.head());
       subscription.cursor = log.bytes.head();
-      skipped = true;
+      moved = true;
+      return;
+    }
+    if (connection.stalled() && subscription.policy == LapPolicy::latest) {
+      skip(subscription, std::max(tail, log.bytes.newest_frame()), DropReason::superseded);
+      moved = true;
       return;
     }
     // Who is not stalled only waits for its turn.
     const Instant ripe = connection.stalled() ? connection.may_be_lapped_at() : now + milliseconds(1);
-    if (ripe <= now) {
-      lapped.push_back(connection.id());
-    } else {
+    if (ripe > now) {
       log.lap_check = std::min(log.lap_check, ripe);
+    } else if (subscription.policy == LapPolicy::close) {
+      too_slow.push_back(connection.id());
+    } else {
+      skip(subscription, tail, DropReason::oldest);
+      moved = true;
     }
   });
-  if (lapped.empty() && !skipped) {
-    retry_at_ = std::min(retry_at_, log.lap_check);
-    return Room::wait;
-  }
+  if (too_slow.empty() && !moved) return false;
   log.lap_check = {};  // those it was for are out of the way: the next time is another matter
   // The log may be gone after any of these.
-  for (const ConnectionId id : lapped) {
+  for (const ConnectionId id : too_slow) {
     if (Connection* connection = shard_.find(id)) connection->close_too_slow();
   }
-  return Room::lapped;
+  return true;
 }
 
 void Hub::forget_retry() {

@@ -18,6 +18,7 @@
 
 #include "base/hash.h"
 #include "base/slab.h"
+#include "shard/counters.h"
 #include "shard/frame_log.h"
 #include "shard/mailbox.h"
 #include "shard/outbox.h"
@@ -42,6 +43,9 @@ class Hub {
   Subscription& subscribe(Connection& connection, uint32_t owner, std::string_view stream,
                           const std::string* identifier, bool& live);
   void unsubscribe(Subscription& subscription);
+
+  // Moves a cursor on to a later frame; those between are counted as dropped for `reason`.
+  void skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason);
 
   // --- Publishers -------------------------------------------------------------------
 
@@ -113,6 +117,7 @@ class Hub {
     lapped,  // somebody was lapped and ended: look again, also at what else there was
   };
   Room make_room(StreamLog& log, const Message& message, Bytes json);
+  bool lap(StreamLog& log, FrameLog::Cursor tail);
   std::optional<Bytes> payload_for(const StreamLog& log, const Message& message, Bytes json) const;
   void append(StreamLog& log, const Message& message, Bytes json);
   void drop_stream(Stream& stream);
@@ -135,8 +140,9 @@ class Hub {
   std::deque<StreamLog*> walk_;
   std::vector<std::deque<ShardRequest>> deferred_;  // by shard: no room in the lane yet
   size_t deferred_count_ = 0;
-  size_t publish_room_ = 0;  // at least so many fit into every lane; looked up again when it runs low
-  std::vector<bool> bells_;  // by shard: given something since the last ring
+  size_t publish_room_ = 0;    // at least so many fit into every lane; looked up again when it runs low
+  int64_t publish_bytes_ = 0;  // this shard's part of what may still be queued; likewise
+  std::vector<bool> bells_;    // by shard: given something since the last ring
   Instant retry_at_ = kNever;
   std::string json_;  // a text payload as a JSON string, for the delivery at hand
 };

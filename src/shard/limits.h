@@ -5,10 +5,25 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/time.h"
 
 namespace ringcast {
+
+// What becomes of a subscriber that a stream's log has no more room to wait for.
+enum class LapPolicy : uint8_t {
+  close,        // it is told and closed: 1013
+  drop_oldest,  // it loses the oldest frames, and goes on with those still held
+  latest,       // after every stall it goes on with the newest frame; it never holds a publisher up
+};
+
+// Streams by name, `*` standing for any run of characters.
+struct StreamPolicy {
+  std::string pattern;
+  LapPolicy policy;
+};
 
 struct Limits {
   // HTTP requests
@@ -36,10 +51,17 @@ struct Limits {
   size_t stream_name_bytes = 1024;           // PublishStatus::too_large; subscribing: reject
   size_t frame_log_bytes = 4 * 1024 * 1024;  // at least 4 × the largest message
   Duration lap_grace = milliseconds(250);
-  size_t outbox_bytes = 1024 * 1024;    // high water; one message may exceed it
-  Duration write_stall = seconds(30);   // no progress at all while bytes wait: reset
-  size_t mailbox_items = 4096;          // per lane and shard pair, a power of two
-  size_t broadcast_inbox_items = 8192;  // publishes from other threads, per home shard
+  LapPolicy lap_policy = LapPolicy::close;    // where neither its stream's name nor its route says another
+  std::vector<StreamPolicy> stream_policies;  // the first that matches a stream's name
+  size_t backlog_bytes = 16 * 1024 * 1024;    // all that waits for one stalled connection: lapped
+  size_t outbox_bytes = 1024 * 1024;          // high water; one message may exceed it
+  Duration write_stall = seconds(30);         // no progress at all while bytes wait: reset
+  size_t mailbox_items = 4096;                // per lane and shard pair, a power of two
+  size_t broadcast_inbox_items = 8192;        // publishes from other threads, per home shard
+  size_t queued_bytes = 16 * 1024 * 1024;     // published and not yet in the logs: PublishStatus::full
+
+  // What peers make us hold, all of it: the worst offender is closed; new connections: 503. 0: off.
+  size_t memory_bytes = 0;
 
   // Admission
   size_t connections = 0;              // whole server: 503 + Retry-After; 0: off
@@ -49,6 +71,10 @@ struct Limits {
   // Kernel buffers per connection; 0 leaves the system's
   int send_buffer_bytes = 0;
   int notsent_lowat_bytes = 128 * 1024;
+
+  // TCP's own ways to find a peer that is gone; 0 leaves the system's
+  Duration tcp_user_timeout = seconds(30);  // bytes unacknowledged for so long
+  Duration tcp_keepalive = seconds(60);     // idle for so long: probes
 };
 
 }  // namespace ringcast

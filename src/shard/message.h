@@ -3,6 +3,7 @@
 // whatever thread frees it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/spsc_ring.h"
 
 namespace ringcast {
 
@@ -29,13 +31,43 @@ enum class [[nodiscard]] PublishStatus : uint8_t{
     invalid,    // text that is not UTF-8, JSON that is not JSON, an empty stream name
 };
 
+// What messages weigh while they are on their way. Any thread; approximate while others
+// write. Outlives every message created on it.
+class MessageBytes {
+ public:
+  void add(int64_t bytes) { lane().fetch_add(bytes, std::memory_order_relaxed); }
+  uint64_t total() const {
+    int64_t sum = 0;
+    for (const Lane& lane : lanes_) sum += lane.bytes.load(std::memory_order_relaxed);
+    return sum > 0 ? static_cast<uint64_t>(sum) : 0;
+  }
+
+ private:
+  // A message is often freed by another thread than made it: each adds to a lane of its
+  // own (some of them negative), so that counting moves no cache line to and fro.
+  struct alignas(kFalseSharingBytes) Lane {
+    std::atomic<int64_t> bytes{0};
+  };
+  static constexpr size_t kLanes = 16;
+
+  std::atomic<int64_t>& lane() {
+    static std::atomic<size_t> threads{0};
+    thread_local const size_t mine = threads.fetch_add(1, std::memory_order_relaxed) % kLanes;
+    return lanes_[mine].bytes;
+  }
+
+  std::array<Lane, kLanes> lanes_;
+};
+
 class MessageRef;
 
 // Stream name and payload lie behind the object in the same allocation.
 class Message {
  public:
   // `stream_hash` is hash64(stream): whoever resolved the stream has it already.
-  static MessageRef create(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload);
+  // `account`, if any, carries its weight as long as it lives.
+  static MessageRef create(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload,
+                           MessageBytes* account = nullptr);
 
   std::string_view stream() const { return {reinterpret_cast<const char*>(this + 1), stream_bytes_}; }
   uint64_t stream_hash() const { return stream_hash_; }
@@ -56,16 +88,24 @@ class Message {
  private:
   friend class MessageRef;
 
-  Message(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload)
-      : kind_(kind),
+  Message(std::string_view stream, uint64_t stream_hash, PayloadKind kind, Bytes payload,
+          MessageBytes* account)
+      : account_(account),
+        kind_(kind),
         stream_bytes_(static_cast<uint32_t>(stream.size())),
         payload_bytes_(payload.size()),
         stream_hash_(stream_hash) {
     auto* to = reinterpret_cast<std::byte*>(this + 1);
     if (!stream.empty()) std::memcpy(to, stream.data(), stream.size());
     if (!payload.empty()) std::memcpy(to + stream.size(), payload.data(), payload.size());
+    if (account_ != nullptr) account_->add(weight());
   }
+  ~Message() {
+    if (account_ != nullptr) account_->add(-weight());
+  }
+  int64_t weight() const { return static_cast<int64_t>(sizeof(Message) + stream_bytes_ + payload_bytes_); }
 
+  MessageBytes* const account_;
   std::atomic<uint32_t> references_{1};
   PayloadKind kind_;
   uint32_t stream_bytes_;
@@ -105,9 +145,9 @@ class MessageRef {
 };
 
 inline MessageRef Message::create(std::string_view stream, uint64_t stream_hash, PayloadKind kind,
-                                  Bytes payload) {
+                                  Bytes payload, MessageBytes* account) {
   void* memory = ::operator new(sizeof(Message) + stream.size() + payload.size());
-  return MessageRef(new (memory) Message(stream, stream_hash, kind, payload));
+  return MessageRef(new (memory) Message(stream, stream_hash, kind, payload, account));
 }
 
 }  // namespace ringcast

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "protocol/url.h"
 #include "shard/handlers.h"
+#include "shard/limits.h"
 
 namespace ringcast {
 
@@ -26,10 +28,11 @@ struct Route {
   std::unique_ptr<WebSocketHandler> websocket = {};
   std::unique_ptr<CableHandler> cable = {};
 
-  uint64_t message_bytes = 0;       // websocket, cable: 0 takes Limits::message_bytes
-  uint64_t request_body_bytes = 0;  // http: 0 takes Limits::request_body_bytes
-  bool check_origin = true;         // websocket, cable
-  bool text_only = false;           // websocket: a binary message is 1003
+  uint64_t message_bytes = 0;                // websocket, cable: 0 takes Limits::message_bytes
+  uint64_t request_body_bytes = 0;           // http: 0 takes Limits::request_body_bytes
+  std::optional<LapPolicy> lap_policy = {};  // websocket, cable: where no stream's name says another
+  bool check_origin = true;                  // websocket, cable
+  bool text_only = false;                    // websocket: a binary message is 1003
 
   static Route for_http(std::string_view method, std::string_view pattern,
                         std::unique_ptr<HttpHandler> handler);

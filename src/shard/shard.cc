@@ -46,7 +46,8 @@ Shard::Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> 
       inbox_(context.limits.broadcast_inbox_items),
       accept_deadline_(this, [](void* self) { static_cast<Shard*>(self)->arm_accept(); }),
       drain_deadline_(this, [](void* self) { static_cast<Shard*>(self)->drain_step(); }),
-      report_deadline_(this, [](void* self) { static_cast<Shard*>(self)->report(); }) {
+      report_deadline_(this, [](void* self) { static_cast<Shard*>(self)->report(); }),
+      watch_deadline_(this, [](void* self) { static_cast<Shard*>(self)->watch(); }) {
   for (const int fd : listeners) listeners_.push_back({fd});
   per_home_.resize(context_.mailboxes.shards());
   context_.mailboxes.bell(index_).attach(*backend_);
@@ -56,6 +57,7 @@ Shard::~Shard() {
   timers_.cancel(accept_deadline_);
   timers_.cancel(drain_deadline_);
   timers_.cancel(report_deadline_);
+  timers_.cancel(watch_deadline_);
 }
 
 Shard* Shard::current() {
@@ -79,6 +81,7 @@ void Shard::turn() {
     connect_tokens_millis_ = uint64_t{limits().connects_per_second} * 1000;
     arm_accept();
     timers_.schedule(report_deadline_, now() + seconds(1));
+    if (limits().memory_bytes > 0) watch();
   }
 
   // 2. Settle what was sent, before anything may free its bytes.

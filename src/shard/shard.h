@@ -64,6 +64,7 @@ struct ServerContext {
   // nobody ever waits for a home that is gone.
   std::atomic<ShardIndex> shards_over{0};
   AddressCounts addresses;
+  MessageBytes message_bytes;  // published, and not yet in every log
 };
 
 // One of several messages that are published together or not at all.
@@ -148,6 +149,9 @@ class Shard {
   // The connection has something to send; it is flushed at the end of the turn.
   void mark_dirty(Connection& connection);
 
+  // The connection waits for writability; looked at again while it does.
+  void note_stalled(Connection& connection);
+
   // The connection waits until publishing is possible again (Hub::can_publish).
   void wait_for_room(SlotId connection) { waiting_for_room_.push_back(connection); }
 
@@ -195,6 +199,8 @@ class Shard {
   void flush();
   void drain_step();
   void report();
+  void watch();
+  void evict(uint64_t bytes);
   Instant sleep_until();
   bool held_back() const;
   void end_if_over();
@@ -236,6 +242,9 @@ class Shard {
   Deadline accept_deadline_;  // accepting again after EMFILE
   Deadline drain_deadline_;   // the next step of the drain
   Deadline report_deadline_;
+  Deadline watch_deadline_;
+  std::vector<SlotId> stalled_;
+  bool short_of_memory_ = false;
   Instant drain_end_{};
   std::vector<SlotId> drain_order_;
   size_t drained_ = 0;

@@ -75,11 +75,6 @@ void Shard::adopt(int descriptor) {
     ++plain_closes_;
     return;
   }
-  if (limits().send_buffer_bytes > 0)
-    set_send_buffer(descriptor, static_cast<uint32_t>(limits().send_buffer_bytes));
-  if (limits().notsent_lowat_bytes > 0) {
-    set_unsent_low_water(descriptor, static_cast<uint32_t>(limits().notsent_lowat_bytes));
-  }
   const SlotId id =
       connections_.acquire(*this, descriptor, next_connection_number(), peer_address(descriptor));
   Connection& connection = connections_[id];
@@ -92,6 +87,7 @@ int Shard::admission_status(const IpAddress& peer) {
   const Limits& limits = this->limits();
   if (limits.connections_per_address > 0 && context_.addresses.count(peer) > limits.connections_per_address)
     return 429;
+  if (short_of_memory_) return 503;
   if (limits.connections > 0) {
     uint64_t connections = 0;
     for (const Shard* shard : context_.shards) connections += shard->counters_.connections.value();

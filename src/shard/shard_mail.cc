@@ -15,7 +15,7 @@ constexpr size_t kLaneBatchMax = 512;
 PublishStatus Shard::publish(std::string_view stream, PayloadKind kind, Bytes payload) {
   const PublishStatus checked = hub_.check(stream, kind, payload);
   if (checked != PublishStatus::ok) return checked;
-  return hub_.publish(Message::create(stream, hash64(stream), kind, payload));
+  return hub_.publish(Message::create(stream, hash64(stream), kind, payload, &context_.message_bytes));
 }
 
 PublishStatus Shard::publish_all(std::span<const Publication> publications) {
@@ -30,8 +30,9 @@ PublishStatus Shard::publish_all(std::span<const Publication> publications) {
     return PublishStatus::full;
   }
   for (const Publication& publication : publications) {
-    const PublishStatus status = hub_.publish(Message::create(publication.stream, hash64(publication.stream),
-                                                              publication.kind, publication.payload));
+    const PublishStatus status =
+        hub_.publish(Message::create(publication.stream, hash64(publication.stream), publication.kind,
+                                     publication.payload, &context_.message_bytes));
     RC_ASSERT(status == PublishStatus::ok);
   }
   return PublishStatus::ok;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/slab.h"
 #include "base/time.h"
 #include "shard/frame_log.h"
+#include "shard/limits.h"
 
 namespace ringcast {
 
@@ -27,6 +29,7 @@ struct Subscription {
   uint32_t owner;     // the SessionChannel's index; 0 on raw routes
   uint32_t position;  // in its log's SubscriberRing
   SlotId id;
+  LapPolicy policy;
   // Of the same connection, newest first.
   Subscription* next = nullptr;
   Subscription* previous = nullptr;
@@ -98,7 +101,8 @@ struct Stream {
   const std::string name;
   const uint64_t hash;
   SlotId id;
-  bool live = false;  // the home has acknowledged: what is numbered from now on comes here
+  bool live = false;                // the home has acknowledged: what is numbered from now on comes here
+  std::optional<LapPolicy> policy;  // if a StreamPolicy names this stream
   // Few: one for raw sockets and one per distinct identifier, which for most
   // applications is one.
   std::vector<std::unique_ptr<StreamLog>> logs;

@@ -206,7 +206,7 @@ class FrameLogModel {
     if (!cursors_.empty()) {
       const FrameLog::Cursor cursor = cursors_[prng_.below(cursors_.size())];
       const auto after = std::upper_bound(boundaries_.begin(), boundaries_.end(), cursor);
-      ASSERT_EQ(log_.frames_from(cursor), static_cast<size_t>(boundaries_.end() - after));
+      ASSERT_EQ(log_.frames_between(cursor, log_.head()), static_cast<size_t>(boundaries_.end() - after));
     }
   }
 

@@ -1,0 +1,20 @@
+// Options whose text has parts of its own. Values; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ringcast/slow_consumer.h"
+
+namespace ringcast {
+
+struct StreamRule {
+  std::string pattern;
+  SlowConsumer policy;
+};
+
+// "ticks:*=latest". Nothing if it is no such rule.
+std::optional<StreamRule> parse_stream_policy(std::string_view text);
+
+}  // namespace ringcast
