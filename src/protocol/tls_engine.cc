@@ -194,8 +194,6 @@ bool TlsEngine::shake_hands() {
   }
   handshake_done_ = true;
   status_ = Status::open;
-  // Without renegotiation nothing is signed again.
-  SSL_certs_clear(ssl_.get());
   return true;
 }
 

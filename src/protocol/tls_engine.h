@@ -3,19 +3,21 @@
 // sent is appended to the caller's buffer, and every call takes all it is given.
 // Owned by its connection, used on its shard's thread.
 //
-// Memory: 9-10 KiB of OpenSSL's for an idle connection (bench/tls_bench.cc), its two
-// record buffers of 16 KiB each living only within a call, or while a peer leaves a
-// record unfinished. A handshake under way holds some 40 KiB, with a hostile hello
-// up to 200 KiB (OpenSSL takes hellos of 128 KiB): deadlines bound how many there are.
+// Memory: 13-14 KiB of OpenSSL's for an idle connection (bench/tls_bench.cc), its record
+// buffers of 16 KiB each living only within a call, or while a peer leaves a record
+// unfinished. A handshake under way holds some 50 KiB, with a hostile hello up to
+// 200 KiB (OpenSSL makes room for 128 KiB as soon as a hello announces them): the
+// handshake deadline and the connection limit bound how many there are.
 //
 // Who bounds what a peer can send at will:
 //   length of a record, of a handshake message       OpenSSL, by the RFCs' limits
 //   bytes of a whole handshake                        kTlsHandshakeBytesMax, here
 //   empty records in a row (32), warnings (5)         OpenSSL
-//   KeyUpdates (OpenSSL answers any number)           kKeyUpdateCost, here
+//   KeyUpdates (OpenSSL answers any number)           here: 32 at once, in the long run
+//                                                     one for 16 records
 //   requests to renegotiate (OpenSSL refuses each)    the first one ends it, here
-//   records of few bytes                              nobody: each costs about a
-//                                                     microsecond, as little frames do
+//   records of few bytes                              nobody: each costs 1-2 us, as
+//                                                     small frames cost their share
 #pragma once
 
 #include <cstddef>
