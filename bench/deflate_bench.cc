@@ -8,6 +8,12 @@
 // most of a small message, which is why memory is a parameter here. Were the smallest
 // window more than a third worse at 1 KiB, clients capping theirs would be declined.
 //
+// Answer, on two busy cores of a virtual machine (260, 1091 and 16.4 k bytes of JSON; of
+// the time trust the ratios): level 1 with memory 5 takes 10, 16 and 117 us and leaves
+// 63, 39 and 29 %; level 6 with memory 8 takes 12, 22 and 380 us and leaves 62, 37 and
+// 23 %. Memory 1 is worse in both, memory 8 no smaller at level 1. The smallest window
+// leaves 63, 44 and 37 %. Hence level 1, memory 5, and both windows.
+//
 // Inflating is measured through the reader, against the same message uncompressed.
 #include <benchmark/benchmark.h>
 

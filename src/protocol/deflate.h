@@ -44,7 +44,9 @@ class Deflater {
   z_stream stream_{};
 };
 
-// Decompresses messages as their bytes come, into memory of the caller's.
+// Decompresses messages as their bytes come, into memory of the caller's. A peer that
+// refers further back than the window it agreed to may be caught or not: zlib still
+// follows it to what lies in the same `room`.
 class Inflater {
  public:
   explicit Inflater(uint8_t window_bits = kWindowBitsMax);
