@@ -5,7 +5,7 @@
 //
 // Memory: 13-14 KiB of OpenSSL's for an idle connection (bench/tls_bench.cc), its record
 // buffers of 16 KiB each living only within a call, or while a peer leaves a record
-// unfinished. A handshake under way holds some 50 KiB, with a hostile hello up to
+// unfinished. A handshake under way holds 40-70 KiB, with a hostile hello up to
 // 200 KiB (OpenSSL makes room for 128 KiB as soon as a hello announces them): the
 // handshake deadline and the connection limit bound how many there are.
 //
