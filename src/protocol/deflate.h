@@ -19,7 +19,7 @@
 namespace ringcast {
 
 // How hard to try, and with how much memory: 2^(window bits + 2) + 2^(memory_level + 9)
-// bytes for each Deflater, the second half of which is cleared for every message.
+// bytes for each Deflater; half of the second term is cleared for every message.
 // bench/deflate_bench.cc has what the choice costs.
 struct DeflateEffort {
   int level = 1;         // 1 (fast) .. 9 (small)
