@@ -31,8 +31,8 @@ void raise_descriptor_limit() {
 std::string greeting(const ringcast::Server& server) {
   std::string line = "Ringcast " + std::string(ringcast::version()) + " is serving ";
   bool first = true;
-  for (const std::string& address : server.addresses()) {
-    line += (first ? "http://" : ", http://") + address;
+  for (const std::string& url : server.urls()) {
+    line += (first ? "" : ", ") + url;
     first = false;
   }
   const ringcast::Stats stats = server.stats();
@@ -69,6 +69,13 @@ int main(int argc, char** argv) {
     }
     running->set_allowed_origins(again.config.server.allowed_origins);
     running->set_log_level(again.config.server.log_level);
+    if (!again.config.server.tls_listen.empty()) {
+      const std::string wrong =
+          running->replace_certificate(again.config.server.tls_cert, again.config.server.tls_key);
+      if (!wrong.empty()) {
+        running->log(ringcast::LogLevel::error, "certificate_not_loaded", {{"why", std::string_view(wrong)}});
+      }
+    }
     running->log(ringcast::LogLevel::info, "reloaded");
   };
 

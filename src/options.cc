@@ -3,6 +3,7 @@
 #include "ringcast/options.h"
 
 #include "auth/origin.h"
+#include "auth/trusted_proxies.h"
 #include "base/log.h"
 #include "io/socket.h"
 #include "options_parts.h"
@@ -18,7 +19,10 @@ constexpr uint64_t kGiB = 1 << 30;
 
 void OptionTable::add_server(Options& o) {
   section("Serving");
-  list("listen", "ADDR:PORT", o.listen, "listen here; repeatable; port 0 picks one");
+  list("listen", "ADDR:PORT", o.listen,
+       "listen here; repeatable; port 0 picks one; 127.0.0.1:8080 if nothing else is said");
+  list("tls-listen", "ADDR:PORT", o.tls_listen,
+       "listen here for TLS (https, wss); repeatable; alone it opens no plain port");
   number("shards", "N", o.shards, {0, 512}, "threads that serve; 0 takes the cores available");
   text("cpus", "LIST", o.cpus, "pin the shards to these cores in turn, as in 0-3,6");
   choice("backend", o.backend,
@@ -30,11 +34,27 @@ void OptionTable::add_server(Options& o) {
          "look for work so long before sleeping: lower latency for a busy core; off where shards >= cores");
   number("drain-seconds", "S", o.drain_seconds, {0, 3600}, "how long a stop waits for clients to leave");
 
+  section("TLS and compression");
+  text("tls-cert", "FILE", o.tls_cert,
+       "the certificate chain, PEM, the server's own first; SIGHUP reads it again");
+  text("tls-key", "FILE", o.tls_key, "its private key, PEM, not encrypted; likewise");
+  toggle("deflate", o.deflate,
+         "permessage-deflate with clients that offer it: one compression for each broadcast");
+  number("deflate-threshold-bytes", "BYTES", o.deflate_threshold_bytes, {0, kGiB},
+         "smaller messages are sent as they are");
+  toggle("deflate-client-takeover", o.deflate_client_takeover,
+         "let clients compress with reference to earlier messages, for some 40 KiB each");
+
   section("Who may come in");
   list("allowed-origins", "ORIGIN", o.allowed_origins,
        "browsers may come from these pages besides the server's own: https://example.com, "
        "https://*.example.com, *");
   toggle("require-origin", o.require_origin, "refuse upgrades without an Origin, that is, native clients");
+
+  list("trusted-proxy", "CIDR", o.trusted_proxy,
+       "believe X-Forwarded-For, -Proto and -Host of these peers; repeatable");
+  toggle("proxy-protocol", o.proxy_protocol,
+         "trusted proxies begin every connection with a PROXY header, version 1 or 2");
 
   section("Limits on requests");
   number("request-head-bytes", "BYTES", o.request_head_bytes, {1024, 1 << 20}, "a request's line and headers",
@@ -145,11 +165,22 @@ void OptionTable::add_server(Options& o) {
 }
 
 std::string Options::problem() const {
-  if (listen.empty()) return "there is no address to listen on";
   for (const std::string& address : listen) {
     std::string error;
     if (!SocketAddress::parse(address, &error)) return "listen: " + error;
   }
+  for (const std::string& address : tls_listen) {
+    std::string error;
+    if (!SocketAddress::parse(address, &error)) return "tls-listen: " + error;
+  }
+  if (!tls_listen.empty() && (tls_cert.empty() || tls_key.empty())) {
+    return "tls-listen needs tls-cert and tls-key";
+  }
+  for (const std::string& network : trusted_proxy) {
+    std::string error;
+    if (!TrustedProxies().add(network, &error)) return "trusted-proxy: " + error;
+  }
+  if (proxy_protocol && trusted_proxy.empty()) return "proxy-protocol needs a trusted-proxy";
   for (const std::string& origin : allowed_origins) {
     if (!valid_origin_entry(origin)) {
       return "allowed-origins: '" + origin + "' is no origin such as https://example.com";

@@ -53,8 +53,15 @@ bool Server::ready() const {
 std::vector<std::string> Server::addresses() const {
   return core_->addresses();
 }
+std::vector<std::string> Server::urls() const {
+  return core_->urls();
+}
 const Options& Server::options() const {
   return core_->options();
+}
+
+std::string Server::replace_certificate(const std::string& chain_file, const std::string& key_file) {
+  return core_->replace_certificate(chain_file, key_file);
 }
 
 void Server::set_allowed_origins(std::vector<std::string> allowed) {

@@ -11,12 +11,16 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "cable_route.h"
 #include "http_access.h"
+#include "io/clock.h"
 #include "io/machine.h"
 #include "io/make_backend.h"
 #include "options_parts.h"
@@ -228,6 +232,9 @@ Limits ServerCore::limits() const {
           .close_timeout = s(o.close_timeout_s),
           .raw_ping_interval = s(o.raw_ping_interval_s),
           .pong_timeout = s(o.pong_timeout_s),
+          .deflate = o.deflate,
+          .deflate_client_takeover = o.deflate_client_takeover,
+          .deflate_bytes = o.deflate_threshold_bytes,
           .ping_interval = s(o.ping_interval_s),
           .subscriptions_per_connection = o.subscriptions_per_connection,
           .identifier_bytes = o.identifier_bytes,
@@ -297,31 +304,105 @@ std::string ServerCore::start() {
   return {};
 }
 
-std::string ServerCore::make_shards() {
-  const size_t cores = cpus_.empty() ? available_cpus() : cpus_.size();
-  const size_t count = options_.shards != 0 ? options_.shards : cores;
-
-  std::vector<std::vector<Descriptor>> listeners(count);
-  for (const std::string& text : options_.listen) {
+// One listener for each address and shard. Of `addresses_`, the plain ones come first.
+std::string ServerCore::open_listeners(const std::vector<std::string>& addresses, std::string_view scheme,
+                                       std::vector<std::vector<Descriptor>>& listeners) {
+  const AcceptedOptions accepted{
+      .send_buffer_bytes = static_cast<uint32_t>(options_.sndbuf_bytes),
+      .unsent_low_water_bytes = static_cast<uint32_t>(options_.notsent_lowat_bytes),
+      .user_timeout_s = static_cast<uint32_t>(options_.tcp_user_timeout_s),
+      .keepalive_s = static_cast<uint32_t>(options_.tcp_keepalive_s),
+  };
+  for (const std::string& text : addresses) {
     std::string error;
     std::optional<SocketAddress> address = SocketAddress::parse(text, &error);
-    for (size_t shard = 0; address && shard < count; ++shard) {
+    for (size_t shard = 0; address && shard < listeners.size(); ++shard) {
       Descriptor listener = listen_on(*address, shard == 0 ? Listener::first : Listener::joining, &error);
       if (!listener) break;
       // The others join the port the kernel picked for the first.
       if (shard == 0) address = local_address(listener.fd());
-      set_for_accepted(listener.fd(),
-                       {.send_buffer_bytes = static_cast<uint32_t>(options_.sndbuf_bytes),
-                        .unsent_low_water_bytes = static_cast<uint32_t>(options_.notsent_lowat_bytes),
-                        .user_timeout_s = static_cast<uint32_t>(options_.tcp_user_timeout_s),
-                        .keepalive_s = static_cast<uint32_t>(options_.tcp_keepalive_s)});
+      set_for_accepted(listener.fd(), accepted);
       listeners[shard].push_back(std::move(listener));
     }
     if (!error.empty()) return error;
     addresses_.push_back(address->to_string());
+    urls_.push_back(std::string(scheme) + "://" + address->to_string());
+  }
+  return {};
+}
+
+// --- TLS ---------------------------------------------------------------------------------
+
+// With the ticket keys of before, if there was a before. tls_mutex_ is held, or nobody
+// else is there yet.
+std::string ServerCore::load_certificate(const std::string& chain_file, const std::string& key_file) {
+  std::string chain, key;
+  for (const auto& [name, to] : {std::pair(&chain_file, &chain), std::pair(&key_file, &key)}) {
+    std::ifstream file(*name, std::ios::binary);
+    std::ostringstream content;
+    content << file.rdbuf();
+    if (!file) return "'" + *name + "' cannot be read";
+    *to = content.str();
+  }
+  const TlsTicketKeys tickets = tls_ ? tls_->ticket_keys() : TlsTicketKeys::generate(monotonic_now());
+  TlsContext::Made made = TlsContext::make(chain, key, tickets, read_clocks().unix_ms);
+  // The private key's text was ours to read, not to leave behind.
+  explicit_bzero(key.data(), key.size());
+  if (!made.context) return made.error;
+  if (!made.warning.empty()) {
+    logger_->log(LogLevel::warn, "certificate", {{"warning", std::string_view(made.warning)}});
+  }
+  tls_ = std::move(made.context);
+  return {};
+}
+
+std::string ServerCore::replace_certificate(const std::string& chain_file, const std::string& key_file) {
+  if (options_.tls_listen.empty()) return "the server has no TLS listener";
+  const std::lock_guard lock(tls_mutex_);
+  if (std::string error = load_certificate(chain_file, key_file); !error.empty()) return error;
+  share_tls_context();
+  logger_->log(LogLevel::info, "certificate_loaded",
+               {{"expires_unix_s", tls_->certificate_expires_unix_s()}});
+  return {};
+}
+
+void ServerCore::rotate_ticket_keys() {
+  const std::lock_guard lock(tls_mutex_);
+  const Instant now = monotonic_now();
+  if (!tls_->ticket_keys().rotation_due(now)) return;
+  tls_ = tls_->with_ticket_keys(tls_->ticket_keys().rotated(now));
+  share_tls_context();
+}
+
+// New connections of every shard; those there are keep theirs.
+void ServerCore::share_tls_context() {
+  for (const auto& shard : shards_) {
+    shard->post([context = tls_](Shard& here) { here.set_tls(context); });
+  }
+}
+
+std::string ServerCore::make_shards() {
+  const size_t cores = cpus_.empty() ? available_cpus() : cpus_.size();
+  const size_t count = options_.shards != 0 ? options_.shards : cores;
+
+  std::vector<std::vector<Descriptor>> listeners(count), tls_listeners(count);
+  std::vector<std::string> plain = options_.listen;
+  if (plain.empty() && options_.tls_listen.empty()) plain = {Options::kDefaultListen};
+  if (std::string error = open_listeners(plain, "http", listeners); !error.empty()) return error;
+  if (!options_.tls_listen.empty()) {
+    if (std::string error = load_certificate(options_.tls_cert, options_.tls_key); !error.empty())
+      return error;
+    if (std::string error = open_listeners(options_.tls_listen, "https", tls_listeners); !error.empty())
+      return error;
   }
 
   context_ = std::make_unique<ServerContext>(static_cast<ShardIndex>(count), limits(), routes_, *logger_);
+  for (const std::string& network : options_.trusted_proxy) {
+    std::string error;
+    context_->proxies.add(network, &error);
+  }
+  context_->proxy_protocol = options_.proxy_protocol;
+  if (tls_) context_->rotate_ticket_keys = [this] { rotate_ticket_keys(); };
   const OriginPolicy origins{.allowed = options_.allowed_origins, .required = options_.require_origin};
   const bool spins = options_.spin_us > 0 && count < cores;
   std::string why_not;
@@ -339,6 +420,11 @@ std::string ServerCore::make_shards() {
     shards_.push_back(std::make_unique<Shard>(*context_, static_cast<ShardIndex>(i), std::move(backends[i]),
                                               std::move(fds), origins, seed,
                                               spins ? Duration(microseconds(options_.spin_us)) : Duration{}));
+    if (tls_) {
+      std::vector<int> tls_fds;
+      for (Descriptor& listener : tls_listeners[i]) tls_fds.push_back(listener.release());
+      shards_.back()->listen_with_tls(tls_fds, tls_);
+    }
     context_->shards.push_back(shards_.back().get());
   }
   return {};

@@ -52,12 +52,15 @@ class ServerCore {
   Publisher publisher(std::shared_ptr<ServerCore> self, std::string_view stream);
 
   void set_allowed_origins(std::vector<std::string> allowed);
+  // The error, or nothing: then the certificate is as before.
+  std::string replace_certificate(const std::string& chain_file, const std::string& key_file);
   Stats stats() const;
   std::string metrics_text() const;
 
   Logger& logger() { return *logger_; }
   const Options& options() const { return options_; }
   const std::vector<std::string>& addresses() const { return addresses_; }
+  const std::vector<std::string>& urls() const { return urls_; }
   bool started() const { return state_.load(std::memory_order_acquire) != State::fresh; }
 
   // --- Shard threads ----------------------------------------------------------------------
@@ -77,6 +80,11 @@ class ServerCore {
   void refuse(std::string problem);
   BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
   std::string make_shards();
+  std::string open_listeners(const std::vector<std::string>& addresses, std::string_view scheme,
+                             std::vector<std::vector<Descriptor>>& listeners);
+  std::string load_certificate(const std::string& chain_file, const std::string& key_file);
+  void rotate_ticket_keys();
+  void share_tls_context();
   void run_shard(size_t index);
   Limits limits() const;
 
@@ -90,9 +98,12 @@ class ServerCore {
   std::vector<std::unique_ptr<CableDefinition>> cables_;
   std::string route_problem_;  // the first mistake in a route
   std::vector<std::string> addresses_;
+  std::vector<std::string> urls_;
   std::unique_ptr<ServerContext> context_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<int> cpus_;  // shard i runs on cpus_[i % size]; empty: anywhere
+  std::mutex tls_mutex_;
+  std::shared_ptr<const TlsContext> tls_;  // guarded by tls_mutex_; what new connections get
+  std::vector<int> cpus_;                  // shard i runs on cpus_[i % size]; empty: anywhere
 
   // `running` is stored (release) after everything above stands, and pairs with the
   // acquiring loads of whoever uses it from another thread.

@@ -19,17 +19,30 @@ enum class BackendChoice : uint8_t { automatic, io_uring, epoll };
 
 struct Options {
   // --- Where and on what ------------------------------------------------------
-  std::vector<std::string> listen = {"127.0.0.1:8080"};  // ADDR:PORT, [V6]:PORT; port 0 picks one
-  uint64_t shards = 0;                                   // 0: as many as there are cores to run on
-  std::string cpus;                                      // "0-3,6": pin shards to these, in turn
+  // ADDR:PORT, [V6]:PORT; port 0 picks one. With neither these nor tls_listen: kDefaultListen.
+  std::vector<std::string> listen;
+  std::vector<std::string> tls_listen;  // the same, speaking TLS
+  static constexpr const char* kDefaultListen = "127.0.0.1:8080";
+  uint64_t shards = 0;  // 0: as many as there are cores to run on
+  std::string cpus;     // "0-3,6": pin shards to these, in turn
   BackendChoice backend = BackendChoice::automatic;
   uint64_t spin_us = 0;  // look again for so long before sleeping; ignored where shards >= cores
   uint64_t drain_seconds = 10;
+
+  // --- TLS and compression ------------------------------------------------------
+  std::string tls_cert;  // PEM files: the chain, the server's certificate first …
+  std::string tls_key;   // … and its private key, not encrypted
+  bool deflate = false;  // permessage-deflate (RFC 7692) with clients that offer it
+  uint64_t deflate_threshold_bytes = 1024;
+  bool deflate_client_takeover = false;  // clients may refer back to earlier messages: some 40 KiB each
 
   // --- Who may come in --------------------------------------------------------
   // Besides the server's own origin: "https://example.com", "https://*.example.com", "*".
   std::vector<std::string> allowed_origins;
   bool require_origin = false;  // refuse upgrades without an Origin header
+  // Proxies whose X-Forwarded-For, -Proto and -Host are believed: "10.0.0.0/8", "::1".
+  std::vector<std::string> trusted_proxy;
+  bool proxy_protocol = false;  // they begin every connection with a PROXY header, v1 or v2
 
   // --- Limits; 0 switches a limit off where the table says so ------------------
   uint64_t max_message_bytes = 1 << 20;

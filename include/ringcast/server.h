@@ -156,13 +156,19 @@ class Server {
   // Between a successful start() and the beginning of the end.
   bool ready() const;
 
-  // "127.0.0.1:8080", …: with the port that was picked where 0 was asked for.
+  // "127.0.0.1:8080", …: with the port that was picked where 0 was asked for; those of
+  // Options::listen first, then those of Options::tls_listen.
   std::vector<std::string> addresses() const;
+  // The same as "http://127.0.0.1:8080", "https://127.0.0.1:8443".
+  std::vector<std::string> urls() const;
 
   const Options& options() const;
 
   // What can be changed while it runs; takes effect for requests from now on.
   void set_allowed_origins(std::vector<std::string> allowed);
+  // PEM files as Options::tls_cert and tls_key; connections there are keep the certificate
+  // they have. Returns what is wrong, in a sentence, with everything as it was; or nothing.
+  [[nodiscard]] std::string replace_certificate(const std::string& chain_file, const std::string& key_file);
   void set_log_level(LogLevel level);
 
   // --- From any thread --------------------------------------------------------------

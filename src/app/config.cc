@@ -51,8 +51,9 @@ std::string check(Config& config) {
   }
   if (!config.demo_on() || config.demo_anywhere) return {};
   // Anybody may publish in the demo, so nobody but this machine may reach it.
-  for (const std::string& address : config.server.listen) {
-    if (!is_loopback(address)) {
+  for (const auto* listen : {&config.server.listen, &config.server.tls_listen}) {
+    for (const std::string& address : *listen) {
+      if (is_loopback(address)) continue;
       return "the demo lets whoever reaches it publish, so it is for loopback addresses only, and " +
              address + " is none: add --demo off, or --demo-anywhere if that is what you want";
     }

@@ -44,10 +44,10 @@ size_t encode_frame_header(std::byte* to, Opcode opcode, uint64_t payload_bytes,
   return header_bytes;
 }
 
-void append_frame(std::vector<std::byte>& out, Opcode opcode, Bytes payload) {
+void append_frame(std::vector<std::byte>& out, Opcode opcode, Bytes payload, bool compressed) {
   RC_ASSERT(!is_control(opcode) || payload.size() <= kControlPayloadBytesMax);
   std::byte header[kServerHeaderBytesMax];
-  const size_t header_bytes = encode_frame_header(header, opcode, payload.size());
+  const size_t header_bytes = encode_frame_header(header, opcode, payload.size(), compressed);
   out.insert(out.end(), header, header + header_bytes);
   out.insert(out.end(), payload.begin(), payload.end());
 }

@@ -71,7 +71,7 @@ constexpr size_t frame_header_bytes(uint64_t payload_bytes) {
 // payload of a text or binary frame is `compressed` (RFC 7692 section 6).
 size_t encode_frame_header(std::byte* to, Opcode opcode, uint64_t payload_bytes, bool compressed = false);
 
-void append_frame(std::vector<std::byte>& out, Opcode opcode, Bytes payload);
+void append_frame(std::vector<std::byte>& out, Opcode opcode, Bytes payload, bool compressed = false);
 
 // A Close frame. The reason is cut to fit at a UTF-8 boundary; it is left out where it
 // is not valid UTF-8 (a peer would answer 1007 to that), and with CloseCode::none.

@@ -13,19 +13,15 @@ namespace ringcast {
 
 class AddressCounts {
  public:
-  void add(const IpAddress& address) {
+  // How many it has now.
+  size_t add(const IpAddress& address) {
     std::lock_guard lock(mutex_);
-    ++counts_[address];
+    return ++counts_[address];
   }
   void remove(const IpAddress& address) {
     std::lock_guard lock(mutex_);
     const auto found = counts_.find(address);
     if (found != counts_.end() && --found->second == 0) counts_.erase(found);
-  }
-  size_t count(const IpAddress& address) {
-    std::lock_guard lock(mutex_);
-    const auto found = counts_.find(address);
-    return found == counts_.end() ? 0 : found->second;
   }
 
  private:

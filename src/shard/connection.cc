@@ -8,20 +8,27 @@
 #include "shard/raw_socket.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/tls_link.h"
 
 namespace ringcast {
 
-Connection::Connection(Shard& shard, int fd, uint64_t number, IpAddress peer)
+Connection::Connection(Shard& shard, int fd, uint64_t number, IpAddress peer,
+                       std::shared_ptr<const TlsContext> tls)
     : shard_(shard),
       fd_(fd),
       number_(number),
+      transport_peer_(peer),
       peer_(peer),
+      secure_(tls != nullptr),
       lap_policy_(shard.limits().lap_policy),
+      tls_(tls ? std::make_unique<TlsLink>(std::move(tls)) : nullptr),
       deadline_(this, [](void* self) { static_cast<Connection*>(self)->expired(); }) {}
 
 Connection::~Connection() {
   RC_ASSERT(subscriptions_ == nullptr);
   shard_.timers().cancel(deadline_);
+  if (address_counted_) shard_.context().addresses.remove(peer_);
+  if (tls_ && tls_->engine().handshake_done()) shard_.counters().tls_connections.subtract();
   shard_.counters().outbox_bytes.subtract(outbox_counted_);
   shard_.counters().input_bytes.subtract(input_counted_);
 }
@@ -29,7 +36,11 @@ Connection::~Connection() {
 void Connection::start(ConnectionId id) {
   id_ = id;
   request_since_ = last_received_ = shard_.now();
-  http_ = std::make_unique<HttpExchange>(*this, shard_.admission_status(peer_));
+  if (shard_.context().proxy_protocol && shard_.context().proxies.contains(peer_)) {
+    proxy_ = std::make_unique<ProxyHeaderParser>();
+  }
+  set_peer(peer_);
+  http_ = std::make_unique<HttpExchange>(*this, shard_.admission_status());
   arm_recv();
   schedule();
 }
@@ -153,7 +164,7 @@ void Connection::trim_backlog() {
 }
 
 size_t Connection::backlog_bytes() const {
-  size_t bytes = outbox_ ? outbox_->size() : 0;
+  size_t bytes = (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
   for (const Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
     bytes += static_cast<size_t>(subscription->log.bytes.head() - subscription->cursor);
@@ -162,7 +173,8 @@ size_t Connection::backlog_bytes() const {
 }
 
 size_t Connection::input_bytes() const {
-  return held_.capacity() + (reader_ ? reader_->held_bytes() : 0) + (http_ ? http_->held_bytes() : 0);
+  return held_.capacity() + (tls_ ? tls_->waiting.capacity() : 0) + (reader_ ? reader_->held_bytes() : 0) +
+         (http_ ? http_->held_bytes() : 0);
 }
 
 void Connection::count_input() {
@@ -180,7 +192,7 @@ void Connection::drop_unbegun_output() {
 void Connection::drain() {
   switch (state_) {
     case State::http:
-      if (outbox_ || http_->busy()) break;  // it gets its answer, with Connection: close
+      if (has_output() || http_->busy()) break;  // it gets its answer, with Connection: close
       terminate(EndReason::drain);
       break;
     case State::open:
@@ -215,7 +227,7 @@ void Connection::begin_closing(EndReason why) {
 // FIN. The server closes first, so that TIME_WAIT stays here (RFC 6455 7.1.1), but not
 // with input unread, or the kernel sends RST and our Close may be lost.
 void Connection::output_done() {
-  if (state_ != State::closing || outbox_ || batch_entry != kNotInBatch) return;
+  if (state_ != State::closing || has_output() || batch_entry != kNotInBatch) return;
   // Counted from here: a peer that was too slow for its streams gets the time of a
   // write stall to read why it was closed.
   if (closing_until_ == kNever) {
@@ -224,6 +236,10 @@ void Connection::output_done() {
   }
   if (!peer_done_ && !fin_received_) return;
   if (!fin_sent_) {
+    if (tls_ && tls_->say_goodbye()) {
+      shard_.mark_dirty(*this);
+      return;  // and comes back when that has left
+    }
     fin_sent_ = true;
     shard_.submit(Submission::shutdown(fd_, token_of(id_)));
   }
@@ -316,7 +332,7 @@ void Connection::expired() {
       if (now >= closing_until_) {
         shard_.counters().close_timeouts.add();
         // Bytes it never took would only linger in the kernel.
-        terminate(end_reason_, outbox_ != nullptr);
+        terminate(end_reason_, has_output());
         return;
       }
       break;

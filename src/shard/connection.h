@@ -13,11 +13,14 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/trusted_proxies.h"
 #include "base/slab.h"
 #include "base/time.h"
 #include "io/backend.h"
 #include "io/socket.h"
 #include "protocol/frame.h"
+#include "protocol/http_request.h"
+#include "protocol/proxy_header.h"
 #include "protocol/websocket.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
@@ -31,6 +34,8 @@ class HttpExchange;
 class RawSocket;
 class Session;
 class Shard;
+class TlsContext;
+class TlsLink;
 struct Route;
 struct Subscription;
 
@@ -54,7 +59,9 @@ class Connection {
     terminating,  // operations are being ended; the close completes last and releases the slot
   };
 
-  Connection(Shard& shard, int fd, uint64_t number, IpAddress peer);
+  // With `tls`, that is what the peer has to speak.
+  Connection(Shard& shard, int fd, uint64_t number, IpAddress peer,
+             std::shared_ptr<const TlsContext> tls = {});
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
@@ -95,6 +102,18 @@ class Connection {
   // Server restart: tells the peer and closes.
   void drain();
 
+  // --- Who it is ---------------------------------------------------------------------
+
+  // The client's address: the socket's peer, or whom trusted proxies speak for.
+  const IpAddress& peer() const { return peer_; }
+  // Whether the client's own connection is by TLS, here or at a trusted proxy.
+  bool secure() const { return secure_; }
+  // Goes by what trusted proxies say of this request. False: its client has too many
+  // connections.
+  bool admit(const HttpRequest& request);
+  // The Host that the client named, a trusted proxy's word included.
+  std::string_view host(const HttpRequest& request) const;
+
   // --- For the hub and the send batch ----------------------------------------------
 
   ConnectionId id() const { return id_; }
@@ -102,7 +121,11 @@ class Connection {
   State state() const { return state_; }
   Shard& shard() const { return shard_; }
   uint64_t number() const { return number_; }
-  const IpAddress& peer() const { return peer_; }
+  // The window of the compressed frames it takes; 0: none.
+  uint8_t window_bits() const { return window_bits_; }
+  TlsLink* tls() const { return tls_.get(); }
+  // Its turn has come (Shard::may_shake_hands).
+  void shake_hands();
 
   // Whether a send may be queued now.
   bool can_send() const { return !blocked_ && !holding_ && !fin_sent_ && state_ != State::terminating; }
@@ -151,6 +174,14 @@ class Connection {
  private:
   // Input
   void received(const Completion& completion);
+  void received_bytes(MutableBytes bytes);
+  void received_records(Bytes records);
+  void received_plaintext(MutableBytes bytes);
+  bool take_proxy_header(MutableBytes& bytes);
+  void set_peer(const IpAddress& peer);
+  ForwardedClient forwarded_client(const HttpRequest& request) const;
+  void handshake_done();
+  void tls_failed();
   void arm_recv();
   void process(MutableBytes input);
   bool process_http(MutableBytes& input);
@@ -168,6 +199,8 @@ class Connection {
 
   // Output
   Outbox& open_outbox();
+  bool has_output() const;
+  void append_message(std::vector<std::byte>& to, Opcode opcode, Bytes payload);
   void count_outbox();
   void drop_unbegun_output();
   void shed(std::string_view disconnect, std::string_view reason, EndReason why, DropReason drop);
@@ -193,9 +226,14 @@ class Connection {
   const int fd_;
   ConnectionId id_;
   const uint64_t number_;
-  const IpAddress peer_;
+  IpAddress transport_peer_;  // the socket's, or whom a PROXY header names: who wrote the requests' headers
+  IpAddress peer_;
 
   State state_ = State::http;
+  uint8_t window_bits_ = 0;
+  bool secure_;
+  bool address_counted_ = false;
+  bool over_address_limit_ = false;
   LapPolicy lap_policy_;
   EndReason end_reason_ = EndReason::peer_closed;
   bool recv_armed_ = false;
@@ -216,6 +254,8 @@ class Connection {
   bool awaits_pong_ = false;
   bool answered_before_ = false;  // this is not its first request
 
+  std::unique_ptr<ProxyHeaderParser> proxy_;  // until the header has come
+  std::unique_ptr<TlsLink> tls_;
   std::unique_ptr<HttpExchange> http_;
   std::unique_ptr<WebSocketReader> reader_;
   std::unique_ptr<RawSocket> raw_;

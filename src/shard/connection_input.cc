@@ -6,6 +6,7 @@
 #include "shard/raw_socket.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/tls_link.h"
 
 namespace ringcast {
 
@@ -25,12 +26,7 @@ void Connection::received(const Completion& completion) {
     last_received_ = shard_.now();
     awaits_pong_ = false;
     pong_due_ = kNever;
-    if (paused_) {
-      held_.insert(held_.end(), completion.bytes.begin(), completion.bytes.end());
-      count_input();
-    } else {
-      process(completion.bytes);
-    }
+    received_bytes(completion.bytes);
   } else if (completion.result == 0) {
     fin_received_ = true;
     // What came before the FIN is heard first.
@@ -41,6 +37,141 @@ void Connection::received(const Completion& completion) {
   }
   if (state_ != State::terminating && !paused_) arm_recv();
 }
+
+void Connection::received_bytes(MutableBytes bytes) {
+  if (proxy_ && !take_proxy_header(bytes)) return;
+  if (tls_) {
+    received_records(bytes);
+  } else {
+    received_plaintext(bytes);
+  }
+}
+
+void Connection::received_plaintext(MutableBytes bytes) {
+  if (bytes.empty()) return;
+  if (paused_) {
+    held_.insert(held_.end(), bytes.begin(), bytes.end());
+    count_input();
+  } else {
+    process(bytes);
+  }
+}
+
+// The header of a trusted proxy comes before anything else, TLS included. False: it is
+// not complete, or was none.
+bool Connection::take_proxy_header(MutableBytes& bytes) {
+  const ProxyHeaderParser::Event event = proxy_->next(bytes);
+  using Kind = ProxyHeaderParser::Event::Kind;
+  if (event.kind == Kind::need_more) return false;
+  if (event.kind == Kind::error) {
+    shard_.note_refusal(*this, 0, event.reason);
+    terminate(EndReason::proxy_header, true);
+    return false;
+  }
+  proxy_.reset();
+  if (event.header.family == ProxyHeader::Family::inet) set_peer(transport_peer_ = event.header.source);
+  return true;
+}
+
+// A proxy is many clients, so it is counted for none until it names one.
+void Connection::set_peer(const IpAddress& peer) {
+  ServerContext& context = shard_.context();
+  if (address_counted_) context.addresses.remove(peer_);
+  peer_ = peer;
+  const size_t limit = shard_.limits().connections_per_address;
+  address_counted_ = limit > 0 && !context.proxies.contains(peer);
+  over_address_limit_ = address_counted_ && context.addresses.add(peer) > limit;
+}
+
+ForwardedClient Connection::forwarded_client(const HttpRequest& request) const {
+  return resolve_forwarded(transport_peer_, shard_.context().proxies,
+                           ForwardingHeaders::of(request.headers()));
+}
+
+bool Connection::admit(const HttpRequest& request) {
+  if (shard_.context().proxies.contains(transport_peer_)) {
+    const ForwardedClient client = forwarded_client(request);
+    if (client.address != peer_) set_peer(client.address);
+    secure_ = client.tls.value_or(tls_ != nullptr);
+  }
+  return !over_address_limit_;
+}
+
+std::string_view Connection::host(const HttpRequest& request) const {
+  if (shard_.context().proxies.contains(transport_peer_)) {
+    const std::string_view host = forwarded_client(request).host;
+    if (!host.empty()) return host;
+  }
+  return request.host();
+}
+
+// --- TLS --------------------------------------------------------------------------------
+
+void Connection::received_records(Bytes records) {
+  TlsEngine& engine = tls_->engine();
+  const bool shaking = !engine.handshake_done() && engine.status() == TlsEngine::Status::handshaking;
+  if (shaking) {
+    const bool waits = !tls_->waiting.empty();
+    if (waits || !shard_.may_shake_hands(*this)) {
+      if (tls_->waiting.size() + records.size() > kTlsHandshakeBytesMax) {
+        terminate(EndReason::tls_failed, true);
+        return;
+      }
+      tls_->waiting.insert(tls_->waiting.end(), records.begin(), records.end());
+      count_input();
+      return;
+    }
+  }
+  std::vector<std::byte>& plaintext = shard_.plaintext();
+  plaintext.clear();
+  const TlsEngine::Status status = engine.receive(records, plaintext, tls_->records());
+  if (shaking && engine.handshake_done()) handshake_done();
+  if (!tls_->unsent().empty()) shard_.mark_dirty(*this);
+  received_plaintext(plaintext);
+  if (state_ == State::terminating) return;
+  if (status == TlsEngine::Status::failed) {
+    tls_failed();
+  } else if (status == TlsEngine::Status::closed && !fin_received_) {
+    // close_notify is TLS's FIN.
+    fin_received_ = true;
+    if (!paused_) peer_finished();
+  }
+}
+
+void Connection::shake_hands() {
+  if (state_ == State::terminating || !tls_ || tls_->waiting.empty()) return;
+  const std::vector<std::byte> records = std::move(tls_->waiting);
+  tls_->waiting = {};
+  // Paid for: its own receive must not queue it again.
+  shard_.pay_handshake_back();
+  received_records(records);
+  count_input();
+}
+
+void Connection::handshake_done() {
+  Counters& counters = shard_.counters();
+  counters.tls_handshakes.add();
+  counters.tls_connections.add();
+  if (tls_->engine().session_reused()) counters.tls_resumptions.add();
+}
+
+void Connection::tls_failed() {
+  shard_.counters().tls_failures.add();
+  shard_.log().log(shard_.now(), LogLevel::info, "tls_failed",
+                   {{"connection", number_}, {"why", tls_->engine().failure()}});
+  // Nothing more of ours can be sealed; the alert may still go.
+  if (outbox_) shard_.hub().outboxes().release(std::move(outbox_));
+  count_outbox();
+  peer_done_ = true;
+  if (state_ == State::closing) {
+    output_done();
+  } else {
+    end_conversation(CloseCode::abnormal, {});
+    begin_closing(EndReason::tls_failed);
+  }
+}
+
+// --- Protocol ---------------------------------------------------------------------------
 
 void Connection::process(MutableBytes input) {
   RC_ASSERT(!processing_);
@@ -102,8 +233,13 @@ void Connection::open_conversation() {
   const Route& route = http->route();
   const Exchange exchange = http->exchange();
   const Limits& limits = shard_.limits();
-  reader_ = std::make_unique<WebSocketReader>(route.message_bytes != 0 ? route.message_bytes
-                                                                       : limits.message_bytes);
+  const uint64_t message_bytes = route.message_bytes != 0 ? route.message_bytes : limits.message_bytes;
+  if (const auto& deflate = http->deflate()) {
+    window_bits_ = deflate->sender_window_bits();
+    reader_ = std::make_unique<WebSocketReader>(message_bytes, shard_.inflaters(), *deflate);
+  } else {
+    reader_ = std::make_unique<WebSocketReader>(message_bytes);
+  }
   state_ = State::open;
   holding_ = true;
   if (route.lap_policy) lap_policy_ = *route.lap_policy;
@@ -126,7 +262,8 @@ void Connection::open_conversation() {
                 .parameters = raw_->parameters(),
                 .body = {},
                 .peer = peer_,
-                .connection_number = number_});
+                .connection_number = number_,
+                .tls = secure_});
   }
   release_output_if_live();
 }
@@ -218,7 +355,7 @@ void Connection::peer_finished() {
   switch (state_) {
     case State::http:
       // A half-closed client still gets the answer it waits for.
-      if (outbox_) {
+      if (has_output()) {
         peer_done_ = true;
         begin_closing(EndReason::peer_closed);
       } else {
@@ -228,7 +365,7 @@ void Connection::peer_finished() {
     case State::open:
       // No Close came, but it may still read what it asked for.
       peer_done_ = true;
-      if (outbox_) {
+      if (has_output()) {
         begin_closing(EndReason::peer_vanished);
       } else {
         terminate(EndReason::peer_vanished);
@@ -246,10 +383,8 @@ void Connection::peer_finished() {
 // --- Flow control ---------------------------------------------------------------------
 
 bool Connection::must_pause() {
-  if (outbox_) {
-    if (state_ == State::http) return !outbox_->empty();
-    if (outbox_->size() > shard_.limits().outbox_bytes) return true;
-  }
+  if (state_ == State::http) return has_output();
+  if (outbox_ && outbox_->size() > shard_.limits().outbox_bytes) return true;
   if (state_ != State::open) return false;
   if (holding_) return true;  // nothing is heard before the 101 has left
   if (session_ && session_->congested()) return true;

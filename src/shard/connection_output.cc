@@ -6,6 +6,7 @@
 #include "shard/raw_socket.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/tls_link.h"
 
 namespace ringcast {
 
@@ -14,13 +15,17 @@ Outbox& Connection::open_outbox() {
   return *outbox_;
 }
 
+bool Connection::has_output() const {
+  return outbox_ != nullptr || (tls_ && !tls_->unsent().empty());
+}
+
 std::vector<std::byte>& Connection::http_output() {
   RC_ASSERT(state_ == State::http);
   return open_outbox().urgent.bytes;
 }
 
 void Connection::count_outbox() {
-  const size_t size = outbox_ ? outbox_->size() : 0;
+  const size_t size = (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
   shard_.counters().outbox_bytes.add(size - outbox_counted_);  // unsigned: a difference either way
   outbox_counted_ = size;
 }
@@ -33,13 +38,21 @@ void Connection::send_message(Opcode opcode, Bytes payload, uint32_t owner) {
     return;
   }
   take_streams_into_outbox(owner);
-  append_frame(open_outbox().data.bytes, opcode, payload);
+  append_message(open_outbox().data.bytes, opcode, payload);
   shard_.mark_dirty(*this);
+}
+
+void Connection::append_message(std::vector<std::byte>& to, Opcode opcode, Bytes payload) {
+  if (const auto compressed = shard_.compress(window_bits_, std::span(&payload, 1))) {
+    append_frame(to, opcode, *compressed, true);
+  } else {
+    append_frame(to, opcode, payload);
+  }
 }
 
 void Connection::send_reply(Bytes text) {
   if (state_ != State::open) return;
-  append_frame(open_outbox().data.bytes, Opcode::text, text);
+  append_message(open_outbox().data.bytes, Opcode::text, text);
   shard_.mark_dirty(*this);
 }
 
@@ -134,7 +147,7 @@ void Connection::after_settling() {
   if (state_ == State::closing) output_done();
   maybe_resume();
   // The drain found it in the middle of this answer, which did not say that it is the last.
-  if (state_ == State::http && shard_.draining() && !outbox_ && !paused_ && !http_->busy()) {
+  if (state_ == State::http && shard_.draining() && !has_output() && !paused_ && !http_->busy()) {
     terminate(EndReason::drain);
   }
 }

@@ -14,6 +14,10 @@ const char* to_string(EndReason reason) {
       return "finished";
     case EndReason::bad_request:
       return "bad_request";
+    case EndReason::tls_failed:
+      return "tls_failed";
+    case EndReason::proxy_header:
+      return "proxy_header";
     case EndReason::protocol_error:
       return "protocol_error";
     case EndReason::invalid_data:

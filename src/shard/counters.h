@@ -28,6 +28,8 @@ enum class EndReason : uint8_t {
   closed_by_handler,  // the application said so
   finished,           // plain HTTP, answered with Connection: close
   bad_request,        // HTTP the parser or the routes refused
+  tls_failed,         // no handshake, or a broken record
+  proxy_header,       // a trusted proxy sent no PROXY header, or a broken one
   protocol_error,     // 1002
   invalid_data,       // 1003, 1007
   too_big,            // 1009
@@ -78,6 +80,11 @@ struct Counters {
   Counter upgrades;
   Counter refused;  // handshakes and requests answered with 4xx or 5xx
   Counter http_requests;
+  Counter tls_connections;  // gauge: whose handshake is done
+  Counter tls_handshakes;
+  Counter tls_resumptions;  // of those: by ticket
+  Counter tls_failures;
+  Counter tls_deferrals;  // handshakes that had to wait for a turn
   std::array<Counter, kEndReasons> ended;
   Counter close_timeouts;  // of those ended: the peer never finished the closing handshake
 
@@ -90,9 +97,12 @@ struct Counters {
   Counter stalls;  // times a connection began to wait for writability
 
   // Publish and subscribe
-  Counter publishes;      // taken by their home shard
-  Counter deliveries;     // messages appended × subscribers of the log
-  Counter encodings;      // frames encoded, once per identifier
+  Counter publishes;     // taken by their home shard
+  Counter deliveries;    // messages appended × subscribers of the log
+  Counter encodings;     // frames encoded, once per identifier
+  Counter compressions;  // of those and of single messages: compressed
+  Counter compressed_in_bytes;
+  Counter compressed_out_bytes;
   Counter streams;        // gauge: streams with subscribers on this shard
   Counter subscriptions;  // gauge
   Counter log_bytes;      // gauge: frame log chunks held

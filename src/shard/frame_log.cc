@@ -47,7 +47,7 @@ FrameLog::~FrameLog() {
   while (!chunks_.empty()) free_front();
 }
 
-void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix) {
+void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix, bool compressed) {
   const size_t payload_bytes = prefix.size() + payload.size() + suffix.size();
   const size_t frame_bytes = frame_header_bytes(payload_bytes) + payload_bytes;
   RC_ASSERT(has_room(frame_bytes));
@@ -62,7 +62,7 @@ void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix) 
   }
   Chunk& chunk = chunks_.back();
   std::byte* to = chunk.memory.bytes + chunk.size;
-  to += encode_frame_header(to, opcode, payload_bytes);
+  to += encode_frame_header(to, opcode, payload_bytes, compressed);
   for (Bytes part : {prefix, payload, suffix}) {
     if (part.empty()) continue;
     std::memcpy(to, part.data(), part.size());

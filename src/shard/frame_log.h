@@ -71,10 +71,10 @@ class FrameLog {
   bool has_room(size_t frame_bytes) const { return held_bytes() + frame_bytes <= bytes_max_; }
   size_t bytes_max() const { return bytes_max_; }
 
-  // Appends one frame whose payload is the three parts in a row. Only when
+  // Appends one frame whose payload is the three parts in a row, `compressed` or not. Only when
   // has_room(), and not between queuing a send and settling it. Without cursors
   // nothing is kept.
-  void append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix);
+  void append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix, bool compressed = false);
 
   // --- Cursors ------------------------------------------------------------------
 

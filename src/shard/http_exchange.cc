@@ -59,7 +59,8 @@ Exchange HttpExchange::exchange() const {
           .parameters = parameters_,
           .body = body_,
           .peer = connection_.peer(),
-          .connection_number = connection_.number()};
+          .connection_number = connection_.number(),
+          .tls = connection_.secure()};
 }
 
 HttpExchange::Outcome HttpExchange::on_head() {
@@ -67,7 +68,11 @@ HttpExchange::Outcome HttpExchange::on_head() {
   connection_.shard().counters().http_requests.add();
   if (admission_ != 0) {
     end_reason_ = EndReason::policy;
-    return refuse(admission_, admission_ == 429 ? "too many connections from this address" : "at capacity");
+    return refuse(admission_, "at capacity");
+  }
+  if (!connection_.admit(request)) {
+    end_reason_ = EndReason::policy;
+    return refuse(429, "too many connections from this address");
   }
   const std::optional<UrlPath> path = UrlPath::parse(request.path());
   if (!path) return refuse(400, "the path does not decode");
@@ -130,7 +135,11 @@ HttpExchange::Outcome HttpExchange::on_upgrade(const Upgrade& upgrade) {
   }
   const std::string_view subprotocol =
       cable ? choose_subprotocol(request, kCableSubprotocols) : std::string_view();
-  append_switching_protocols(connection_.http_output(), upgrade.key, subprotocol);
+  const Limits& limits = shard.limits();
+  if (limits.deflate)
+    deflate_ = negotiate_deflate(request, {.client_takeover = limits.deflate_client_takeover});
+  append_switching_protocols(connection_.http_output(), upgrade.key, subprotocol,
+                             deflate_ ? deflate_response(*deflate_) : std::string());
   shard.counters().upgrades.add();
   return Outcome::upgraded;
 }
@@ -140,7 +149,8 @@ bool HttpExchange::origin_refused() const {
   const HttpRequest& request = parser_.request();
   const OriginPolicy& policy = connection_.shard().origins();
   if (request.count("origin") == 0) return policy.required;
-  return !origin_allowed(request.header("origin"), request.host(), false, policy.allowed);
+  return !origin_allowed(request.header("origin"), connection_.host(request), connection_.secure(),
+                         policy.allowed);
 }
 
 HttpExchange::Outcome HttpExchange::on_complete() {

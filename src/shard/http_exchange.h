@@ -3,11 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/time.h"
+#include "protocol/deflate_offer.h"
 #include "protocol/http_request.h"
 #include "protocol/upgrade.h"
 #include "shard/counters.h"
@@ -40,6 +42,9 @@ class HttpExchange {
   // Whether a request has begun and is not answered yet.
   bool busy() const { return parser_.begun(); }
 
+  // After Outcome::upgraded: what was agreed on compression.
+  const std::optional<DeflateParameters>& deflate() const { return deflate_; }
+
   EndReason end_reason() const { return end_reason_; }
 
   size_t held_bytes() const { return parser_.held_bytes() + body_.capacity(); }
@@ -59,6 +64,7 @@ class HttpExchange {
   const Route* route_ = nullptr;
   std::vector<PathParameter> parameters_;
   std::vector<std::byte> body_;
+  std::optional<DeflateParameters> deflate_;
   EndReason end_reason_ = EndReason::finished;
 };
 

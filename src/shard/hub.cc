@@ -42,11 +42,13 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
   }
 
   const bool cable = identifier != nullptr;
-  StreamLog* log = stream->find_log(cable, cable ? std::string_view(*identifier) : std::string_view());
+  StreamLog* log = stream->find_log(cable, cable ? std::string_view(*identifier) : std::string_view(),
+                                    connection.window_bits());
   if (log == nullptr) {
     stream->logs.push_back(std::make_unique<StreamLog>(*stream, chunks_, shard_.limits().frame_log_bytes));
     log = stream->logs.back().get();
     log->cable = cable;
+    log->window_bits = connection.window_bits();
     if (cable) {
       log->identifier = *identifier;
       log->prefix = BroadcastEnvelope(*identifier).prefix;
@@ -158,8 +160,8 @@ bool Hub::has_room_for(const std::vector<size_t>& per_home) {
   return true;
 }
 
-bool Hub::hand_over(int descriptor, ShardIndex to) {
-  ShardRequest request{.kind = ShardRequest::Kind::adopt, .descriptor = descriptor};
+bool Hub::hand_over(int descriptor, bool tls, ShardIndex to) {
+  ShardRequest request{.kind = ShardRequest::Kind::adopt, .descriptor = descriptor, .tls = tls};
   return push(to, request);
 }
 
@@ -330,7 +332,12 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
     return;
   }
   const Opcode opcode = message.kind() == PayloadKind::binary ? Opcode::binary : Opcode::text;
-  log.bytes.append(opcode, as_bytes(log.prefix), *payload, as_bytes(log.suffix));
+  const Bytes parts[] = {as_bytes(log.prefix), *payload, as_bytes(log.suffix)};
+  if (const auto compressed = shard_.compress(log.window_bits, parts)) {
+    log.bytes.append(opcode, {}, *compressed, {}, true);
+  } else {
+    log.bytes.append(opcode, parts[0], parts[1], parts[2]);
+  }
   counters.encodings.add();
   counters.deliveries.add(log.subscribers.size());
   log.subscribers.start_round();

@@ -80,7 +80,7 @@ class Hub {
   bool walking() const { return !walk_.empty(); }
 
   // Hands an accepted socket to another shard. False: its lane is full.
-  bool hand_over(int descriptor, ShardIndex to);
+  bool hand_over(int descriptor, bool tls, ShardIndex to);
 
   bool deferring() const { return deferred_count_ > 0; }
 

@@ -39,6 +39,11 @@ struct Limits {
   Duration raw_ping_interval = seconds(25);  // when idle; 0: none
   Duration pong_timeout = seconds(30);       // nothing at all received since a ping: ended; 0: none
 
+  // permessage-deflate
+  bool deflate = false;  // with those who offer it
+  bool deflate_client_takeover = false;
+  size_t deflate_bytes = 1024;  // smaller messages go as they are
+
   // Action Cable
   Duration ping_interval = seconds(3);
   size_t subscriptions_per_connection = 1000;  // streams and channels each: reject

@@ -29,10 +29,11 @@ struct ShardRequest {
     publish,      // `message`
     subscribe,    // `message` carries the stream's name alone; `stream` names the asker's side
     unsubscribe,  // likewise
-    adopt,        // `descriptor`: an accepted socket handed over for balance
+    adopt,        // `descriptor`: an accepted socket handed over for balance; `tls`: it speaks TLS
   };
   Kind kind;
   int descriptor = -1;
+  bool tls = false;
   SlotId stream = {};
   MessageRef message = {};
 };

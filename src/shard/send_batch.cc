@@ -2,12 +2,14 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "shard/connection.h"
 #include "shard/shard.h"
 #include "shard/stream.h"
+#include "shard/tls_link.h"
 
 namespace ringcast {
 
@@ -30,11 +32,27 @@ void SendBatch::add(Connection& connection) {
               .urgent_bytes = 0,
               .data_bytes = 0,
               .bytes = 0,
+              .offered = 0,
+              .wire = 0,
               .first_move = static_cast<uint32_t>(moves_.size()),
               .moves = 0,
               .result = 0};
   parts_.clear();
+  if (TlsLink* const link = connection.tls()) {
+    if (!seal_into(*link, connection, entry)) return;
+  } else {
+    gather(connection, entry, kBytesMax);
+    if (parts_.empty()) return;
+    entry.offered = entry.wire = entry.bytes;
+    submit_parts(connection, entry);
+  }
+  awaited_ = awaited_ || connection.awaits_settling() || shard_.draining();
+  connection.batch_entry = static_cast<uint32_t>(entries_.size());
+  entries_.push_back(entry);
+}
 
+// What waits, in the order of the wire, until it is `bytes_max` or more.
+void SendBatch::gather(Connection& connection, Entry& entry, size_t bytes_max) {
   if (const Outbox* outbox = connection.outbox()) {
     entry.urgent_bytes = outbox->urgent.unsent().size();
     entry.data_bytes = outbox->data.unsent().size();
@@ -47,9 +65,9 @@ void SendBatch::add(Connection& connection) {
        subscription = subscription->next) {
     FrameLog& log = subscription->log.bytes;
     if (subscription->cursor == log.head()) continue;
-    if (parts_.size() >= kPartsMax || entry.bytes >= kBytesMax) {
+    if (parts_.size() >= kPartsMax || entry.bytes >= bytes_max) {
       shard_.mark_dirty(connection);  // the rest goes with the next turn
-      break;
+      return;
     }
     log.gather(subscription->cursor, parts_);
     entry.bytes += static_cast<size_t>(log.head() - subscription->cursor);
@@ -58,8 +76,9 @@ void SendBatch::add(Connection& connection) {
     subscription->cursor = log.head();
     ++entry.moves;
   }
-  if (parts_.empty()) return;
+}
 
+void SendBatch::submit_parts(Connection& connection, const Entry& entry) {
   const Token token = token_of(connection.id());
   if (parts_.size() == 1) {
     shard_.submit(Submission::send(connection.fd(), token,
@@ -79,9 +98,26 @@ void SendBatch::add(Connection& connection) {
     kept.assign(parts_.begin(), parts_.end());
     shard_.submit(Submission::send(connection.fd(), token, kept));
   }
-  awaited_ = awaited_ || connection.awaits_settling() || shard_.draining();
-  connection.batch_entry = static_cast<uint32_t>(entries_.size());
-  entries_.push_back(entry);
+}
+
+// With TLS: seals as much as the window allows and sends records. What was gathered
+// beyond it is put back when the batch is settled, as of any short send.
+bool SendBatch::seal_into(TlsLink& link, Connection& connection, Entry& entry) {
+  const size_t room = link.room();
+  if (room > 0) gather(connection, entry, room);
+  sealed_parts_.clear();
+  for (const iovec& part : parts_) {
+    const size_t bytes = std::min(part.iov_len, room - entry.offered);
+    if (bytes == 0) break;
+    sealed_parts_.push_back(Bytes(static_cast<const std::byte*>(part.iov_base), bytes));
+    entry.offered += bytes;
+  }
+  if (!sealed_parts_.empty()) link.seal(sealed_parts_);
+  const Bytes records = link.unsent();
+  if (records.empty()) return false;
+  entry.wire = records.size();
+  shard_.submit(Submission::send(connection.fd(), token_of(connection.id()), records));
+  return true;
 }
 
 void SendBatch::settle(const std::vector<Completion>& short_sends) {
@@ -89,7 +125,7 @@ void SendBatch::settle(const std::vector<Completion>& short_sends) {
     RC_ASSERT(short_sends.empty());
     return;
   }
-  for (Entry& entry : entries_) entry.result = static_cast<int32_t>(std::min<size_t>(entry.bytes, INT32_MAX));
+  for (Entry& entry : entries_) entry.result = static_cast<int32_t>(std::min<size_t>(entry.wire, INT32_MAX));
   for (const Completion& completion : short_sends) {
     const uint32_t at = shard_.connection(connection_of(completion.token)).batch_entry;
     RC_ASSERT(at < entries_.size());
@@ -121,6 +157,11 @@ void SendBatch::settle(Entry& entry, Connection& connection) {
   shard_.counters().sent_bytes.add(taken);
 
   size_t left = taken;
+  if (TlsLink* const link = connection.tls()) {
+    link->taken(taken);
+    left = entry.offered;  // sealed: as good as sent
+    if (taken == entry.wire && entry.offered < entry.bytes) shard_.mark_dirty(connection);
+  }
   if (Outbox* outbox = connection.outbox()) {
     const size_t urgent = std::min(left, entry.urgent_bytes);
     outbox->urgent.sent += urgent;
@@ -151,7 +192,7 @@ void SendBatch::settle(Entry& entry, Connection& connection) {
   }
 
   if (entry.result < 0) failed_.emplace_back(entry.connection, -entry.result);
-  connection.send_settled(taken, taken == entry.bytes);
+  connection.send_settled(taken, taken == entry.wire);
 }
 
 }  // namespace ringcast

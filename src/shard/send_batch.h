@@ -22,6 +22,7 @@ namespace ringcast {
 
 class Connection;
 class Shard;
+class TlsLink;
 struct StreamLog;
 struct Subscription;
 
@@ -54,10 +55,12 @@ class SendBatch {
     SlotId connection;
     size_t urgent_bytes;
     size_t data_bytes;
-    size_t bytes;
+    size_t bytes;    // of outbox and streams, in all
+    size_t offered;  // of those: with TLS, what was sealed; else all
+    size_t wire;     // given to the socket
     uint32_t first_move;
     uint32_t moves;
-    int32_t result;  // bytes taken, or -errno
+    int32_t result;  // of `wire`: bytes taken, or -errno
   };
   // A cursor moved ahead of its send.
   struct Move {
@@ -67,6 +70,9 @@ class SendBatch {
   };
 
   std::byte* scratch(size_t bytes);
+  void gather(Connection& connection, Entry& entry, size_t bytes_max);
+  void submit_parts(Connection& connection, const Entry& entry);
+  bool seal_into(TlsLink& link, Connection& connection, Entry& entry);
   void settle(Entry& entry, Connection& connection);
 
   Shard& shard_;
@@ -74,6 +80,7 @@ class SendBatch {
   bool awaited_ = false;
   std::vector<Move> moves_;
   std::vector<iovec> parts_;  // of the send being gathered
+  std::vector<Bytes> sealed_parts_;
   // What submissions point to until the backend has turned: never moves meanwhile.
   std::vector<std::unique_ptr<std::byte[]>> scratch_;
   size_t scratch_block_ = 0, scratch_used_ = 0;

@@ -92,6 +92,7 @@ void Shard::turn() {
   settled_.clear();
 
   // 3. React.
+  shake_waiting_hands();
   for (const Completion& completion : completions_.others) dispatch(completion);
 
   // 4. What other shards and other threads left.
@@ -125,7 +126,10 @@ bool Shard::held_back() const {
 
 Instant Shard::sleep_until() {
   const Instant immediately{};
-  if (!begun_ || mail_left_ || hub_.walking() || !dirty_.empty() || !settled_.empty()) return immediately;
+  if (!begun_ || mail_left_ || hub_.walking() || !dirty_.empty() || !settled_.empty() ||
+      !waiting_for_handshake_.empty()) {
+    return immediately;
+  }
   if (now() < spinning_until_ || sends_.awaited()) return immediately;
 
   Instant until = std::min(timers_.next_deadline(), hub_.retry_at());
@@ -213,6 +217,7 @@ void Shard::report() {
   counters_.operations_in_flight.set(backend_->operations_in_flight());
   counters_.buffers_lent.set(backend_->buffers_lent());
   counters_.log_bytes.set(hub_.chunks().held_bytes());
+  if (index_ == 0 && tls_ && tls_->ticket_keys().rotation_due(now())) context_.rotate_ticket_keys();
   timers_.schedule(report_deadline_, now() + seconds(1));
 }
 

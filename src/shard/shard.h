@@ -18,16 +18,21 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth/trusted_proxies.h"
 #include "base/log.h"
 #include "base/prng.h"
 #include "base/slab.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
 #include "io/backend.h"
+#include "protocol/deflate.h"
+#include "protocol/tls_context.h"
 #include "shard/address_counts.h"
 #include "shard/connection.h"
 #include "shard/counters.h"
@@ -65,6 +70,10 @@ struct ServerContext {
   std::atomic<ShardIndex> shards_over{0};
   AddressCounts addresses;
   MessageBytes message_bytes;  // published, and not yet in every log
+  // Filled before any shard turns.
+  TrustedProxies proxies;
+  std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
+  bool proxy_protocol = false;               // whoever of them connects sends a PROXY header first
 };
 
 // One of several messages that are published together or not at all.
@@ -86,6 +95,9 @@ class Shard {
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   ~Shard();
+
+  // Before the first turn: these, taken over as well, speak TLS.
+  void listen_with_tls(const std::vector<int>& listeners, std::shared_ptr<const TlsContext> context);
 
   // --- Running (the shard's thread) ---------------------------------------------
 
@@ -125,6 +137,8 @@ class Shard {
   void drain(Duration within);
   void stop();  // resets every connection and ends
   void set_origins(const OriginPolicy& origins) { origins_ = origins; }
+  // For connections from now on.
+  void set_tls(std::shared_ptr<const TlsContext> context) { tls_ = std::move(context); }
 
   // --- For the shard's parts -------------------------------------------------------
 
@@ -177,18 +191,34 @@ class Shard {
   // the whole batch is settled.
   void look_after_settling(SlotId connection) { settled_.push_back(connection); }
 
+  // --- TLS and compression -------------------------------------------------------------
+
+  // A handshake costs as much as hundreds of messages: a turn does a few, and a storm of
+  // them waits, not the open sockets. False: Connection::shake_hands() follows.
+  bool may_shake_hands(const Connection& connection);
+  void pay_handshake_back() { ++handshakes_left_; }
+  // Where a receive is decrypted to, until the next one.
+  std::vector<std::byte>& plaintext() { return plaintext_; }
+
+  InflaterPool& inflaters() { return inflaters_; }
+  // What permessage-deflate makes of a message for those with that window, if that is
+  // worth it: good until the next call. Nothing for 0.
+  std::optional<Bytes> compress(uint8_t window_bits, std::span<const Bytes> parts);
+
   // Admission: 0, or the status to refuse a new connection's request with.
-  int admission_status(const IpAddress& peer);
+  int admission_status();
 
  private:
   struct Listener {
     int fd;
+    bool tls = false;
     bool armed = false;
   };
 
   void dispatch(const Completion& completion);
   void accepted(const Completion& completion);
-  void adopt(int descriptor);
+  void adopt(int descriptor, bool tls);
+  void shake_waiting_hands();
   void arm_accept();
   ShardIndex least_loaded() const;
   void close_listeners();
@@ -218,6 +248,14 @@ class Shard {
   LogBudget log_;
   std::string ping_text_;
   int64_t ping_second_ = -1;
+
+  std::shared_ptr<const TlsContext> tls_;
+  std::vector<std::byte> plaintext_;
+  size_t handshakes_left_ = 0;  // of this turn
+  std::deque<SlotId> waiting_for_handshake_;
+  InflaterPool inflaters_;                  // lends to the connections' readers
+  std::unique_ptr<Deflater> deflaters_[2];  // by window: full, smallest; made when first needed
+  std::vector<std::byte> compressed_;
 
   Hub hub_;
   Slab<Connection> connections_;  // after the hub: its subscriptions refer to connections

@@ -33,8 +33,9 @@ void Shard::accepted(const Completion& completion) {
   if (completion.result >= 0) {
     counters_.accepted.add();
     const ShardIndex to = least_loaded();
-    if (to == index_ || !hub_.hand_over(completion.result, to)) {
-      adopt(completion.result);
+    const bool tls = listeners_[which].tls;
+    if (to == index_ || !hub_.hand_over(completion.result, tls, to)) {
+      adopt(completion.result, tls);
     } else {
       counters_.handed_over.add();
     }
@@ -68,7 +69,12 @@ ShardIndex Shard::least_loaded() const {
   return mine > least + kSkewMin + least / 8 ? best : index_;
 }
 
-void Shard::adopt(int descriptor) {
+void Shard::listen_with_tls(const std::vector<int>& listeners, std::shared_ptr<const TlsContext> context) {
+  for (const int fd : listeners) listeners_.push_back({.fd = fd, .tls = true});
+  tls_ = std::move(context);
+}
+
+void Shard::adopt(int descriptor, bool tls) {
   if (draining_ || stopping_) {
     // Accepted in the moment the listener closed: a reset tells it to go elsewhere.
     submit(Submission::close(descriptor, kListenerToken, true));
@@ -76,17 +82,15 @@ void Shard::adopt(int descriptor) {
     return;
   }
   const SlotId id =
-      connections_.acquire(*this, descriptor, next_connection_number(), peer_address(descriptor));
+      connections_.acquire(*this, descriptor, next_connection_number(), peer_address(descriptor),
+                           tls ? tls_ : std::shared_ptr<const TlsContext>());
   Connection& connection = connections_[id];
-  if (limits().connections_per_address > 0) context_.addresses.add(connection.peer());
   counters_.connections.set(connections_.size());
   connection.start(id);
 }
 
-int Shard::admission_status(const IpAddress& peer) {
+int Shard::admission_status() {
   const Limits& limits = this->limits();
-  if (limits.connections_per_address > 0 && context_.addresses.count(peer) > limits.connections_per_address)
-    return 429;
   if (short_of_memory_) return 503;
   if (limits.connections > 0) {
     uint64_t connections = 0;
@@ -109,7 +113,6 @@ int Shard::admission_status(const IpAddress& peer) {
 }
 
 void Shard::release(Connection& connection) {
-  if (limits().connections_per_address > 0) context_.addresses.remove(connection.peer());
   connections_.release(connection.id());
   counters_.connections.set(connections_.size());
   if (accept_deadline_.armed()) {

@@ -94,7 +94,7 @@ void Shard::drain_requests(ShardIndex from) {
       return;
     }
     if (request->kind == ShardRequest::Kind::adopt) {
-      adopt(request->descriptor);
+      adopt(request->descriptor, request->tls);
     } else if (!hub_.take(*request, from)) {
       requests_wait_ = true;
       return;

@@ -49,9 +49,11 @@ void SubscriberRing::compact() {
   if (members_.capacity() > 4 * members_.size() + 64) members_.shrink_to_fit();
 }
 
-StreamLog* Stream::find_log(bool cable, std::string_view identifier) {
+StreamLog* Stream::find_log(bool cable, std::string_view identifier, uint8_t window_bits) {
   for (const auto& log : logs) {
-    if (log->cable == cable && log->identifier == identifier) return log.get();
+    if (log->cable == cable && log->window_bits == window_bits && log->identifier == identifier) {
+      return log.get();
+    }
   }
   return nullptr;
 }

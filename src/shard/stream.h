@@ -72,7 +72,8 @@ class SubscriberRing {
 };
 
 // Subscribers of a stream that are sent the same bytes: on cable those who
-// subscribed under one identifier, or all raw sockets.
+// subscribed under one identifier, or all raw sockets; apart from them those who take
+// the same compressed, once for all of them.
 struct StreamLog {
   StreamLog(Stream& stream, ChunkPool& pool, size_t bytes_max) : stream(stream), bytes(pool, bytes_max) {}
 
@@ -83,8 +84,9 @@ struct StreamLog {
 
   Stream& stream;
   bool cable = false;
-  std::string identifier;  // cable: the decoded string
-  std::string prefix;      // what surrounds a payload (BroadcastEnvelope)
+  uint8_t window_bits = 0;  // permessage-deflate with that window; 0: as it is
+  std::string identifier;   // cable: the decoded string
+  std::string prefix;       // what surrounds a payload (BroadcastEnvelope)
   std::string_view suffix;
   FrameLog bytes;
   SubscriberRing subscribers;
@@ -95,7 +97,7 @@ struct StreamLog {
 struct Stream {
   explicit Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
 
-  StreamLog* find_log(bool cable, std::string_view identifier);
+  StreamLog* find_log(bool cable, std::string_view identifier, uint8_t window_bits);
   size_t cable_logs() const;
 
   const std::string name;
