@@ -38,8 +38,9 @@ page_files    := $(sort $(wildcard src/app/pages/*.* src/app/pages/*/*.*))
 # Tests mirror src: tests/<layer> becomes one program per layer, its files that
 # are not *_test.cc help it. tests/*_test.cc are the layer `server`. What several
 # layers need lies in tests/support and tests/sim.
-support_sources := $(filter-out %_test.cc,$(wildcard tests/support/*.cc tests/sim/*.cc))
-test_sources    := $(filter-out $(support_sources) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
+simulator_main  := tests/sim/main.cc
+support_sources := $(filter-out %_test.cc $(simulator_main),$(wildcard tests/support/*.cc tests/sim/*.cc))
+test_sources    := $(filter-out $(support_sources) $(simulator_main) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
 ifeq ($(MODE),tsan)
   # Only code that runs on several threads can race; the rest would just be slow.
   starts_threads := std::j?thread|std::async|pthread_create|Server [a-z_]+[;(]
@@ -156,6 +157,9 @@ test-all: ## the same with both compilers, clang-tidy, longer fuzzing and more r
 	@tools/setup test
 	@$(suite_environment) tools/run_tests test-all
 
+sim: ## simulated servers, SIM_SEEDS (6000) of them, then bugs that they must find; MUTANTS=NAME for one
+	@$(suite_environment) tools/run_tests sim
+
 fuzz: ## every fuzz target for FUZZ_SECONDS (5) each; FUZZ=frame for one alone
 	@$(suite_environment) tools/run_tests fuzz
 
@@ -183,6 +187,11 @@ $(call test_program,$(1)): $(call objects,$(call tests_of,$(1)) $(if $(filter ap
 	$$(call say,LINK)$$(link) $$(inputs) -lgtest_main -lgtest $(libs) -o $$@
 endef
 $(foreach layer,$(test_layers),$(eval $(call layer_rule,$(layer))))
+
+# Not below -O1 either: it runs millions of turns.
+$(obj)/sim: $(call objects,$(simulator_main)) $(support_archive) $(out)/libringcast.a $(sources_file)
+	$(call say,LINK)$(link) $(inputs) -lgtest $(libs) -o $@
+simulator: $(obj)/sim
 
 unit-tests: $(foreach layer,$(unit_layers),$(call test_program,$(layer)))
 blackbox-tests: $(foreach layer,$(blackbox),$(call test_program,$(layer)))
@@ -269,5 +278,5 @@ setup-test: ## install what the tests need: clang, GoogleTest, a browser, Node.j
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: help all run check test test-all fuzz unit-tests blackbox-tests fuzz-programs bench \
+.PHONY: help all run check test test-all sim simulator fuzz unit-tests blackbox-tests fuzz-programs bench \
         lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean

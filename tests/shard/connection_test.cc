@@ -577,8 +577,11 @@ TEST(ConnectionEnds, EndingAnywhereLeavesNothingBehind) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world({.shards = static_cast<ShardIndex>(1 + seed % 2), .seed = seed, .faults = true});
     auto& faults = world.faults();
-    faults.short_send = faults.split_recv = faults.late = faults.reorder = 0.2;
-    faults.early_end = faults.cancel_race = 0.1;
+    using sim::Fault;
+    for (const Fault fault : {Fault::short_send, Fault::split_recv, Fault::late, Fault::reorder}) {
+      faults[fault] = 0.2;
+    }
+    for (const Fault fault : {Fault::recv_ends, Fault::recv_enobufs, Fault::cancel_race}) faults[fault] = 0.1;
     std::vector<Client*> clients;
     for (int i = 0; i < 6; ++i) {
       Client& client = world.connect(static_cast<ShardIndex>(world.prng().below(world.shards())));

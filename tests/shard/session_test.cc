@@ -334,7 +334,7 @@ TEST(Session, PingsComeEveryThreeSecondsWhileAStreamIsStalled) {
 
 TEST(Session, Unauthorized) {
   World world({});
-  world.scripts().connect = [](Session& session) {
+  world.scripts().connect = [](Session& session, const Exchange&) {
     session.reject_unauthorized();
     return CallResult::ok;
   };

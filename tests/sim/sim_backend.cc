@@ -14,6 +14,9 @@ namespace {
 
 constexpr size_t kRecvMax = 16 * 1024;  // per socket and turn
 constexpr int kFirstDescriptor = 3;
+constexpr int kPoison = 0xdd;
+constexpr const char* kOperationNames[] = {"accept",   "connect", "recv",          "send", "poll",
+                                           "shutdown", "cancel",  "cancel_accept", "close"};
 constexpr int64_t kUnixEpochMs = 1'700'000'000'000;  // wall-clock time when the virtual clock reads 0
 
 }  // namespace
@@ -25,10 +28,26 @@ void Network::advance_to(Instant instant) {
   now_ = instant;
 }
 
+void Network::Pipe::pop(MutableBytes into) {
+  std::memcpy(into.data(), bytes_.data() + read_, into.size());
+  read_ += into.size();
+  // Moved seldom: what is moved is at most what was read.
+  if (read_ == bytes_.size()) {
+    clear();
+  } else if (read_ * 2 > bytes_.size()) {
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<ptrdiff_t>(read_));
+    read_ = 0;
+  }
+}
+
+void Network::Pipe::clear() {
+  bytes_.clear();
+  read_ = 0;
+}
+
 Network::Socket& Network::at(int fd) {
-  const auto found = sockets_.find(fd);
-  RC_ASSERT(found != sockets_.end());
-  return *found->second;
+  RC_ASSERT(fd >= 0 && static_cast<size_t>(fd) < sockets_.size() && sockets_[static_cast<size_t>(fd)]);
+  return *sockets_[static_cast<size_t>(fd)];
 }
 
 const Network::Socket& Network::at(int fd) const {
@@ -36,26 +55,30 @@ const Network::Socket& Network::at(int fd) const {
 }
 
 int Network::lowest_free_descriptor() const {
-  int fd = kFirstDescriptor;
-  for (const auto& [taken, socket] : sockets_) {
-    if (taken != fd) break;
-    ++fd;
-  }
-  return fd;
+  const auto free = std::find(sockets_.begin() + std::min<ptrdiff_t>(kFirstDescriptor, std::ssize(sockets_)),
+                              sockets_.end(), nullptr);
+  return std::max(kFirstDescriptor, static_cast<int>(free - sockets_.begin()));
 }
 
 // The lowest free number, as a kernel gives: so numbers are used again at once.
 int Network::place(std::unique_ptr<Socket> socket) {
   const int fd = lowest_free_descriptor();
   if (fd >= descriptor_limit_) return -EMFILE;
-  sockets_.emplace(fd, std::move(socket));
+  if (static_cast<size_t>(fd) >= sockets_.size()) sockets_.resize(static_cast<size_t>(fd) + 1);
+  sockets_[static_cast<size_t>(fd)] = std::move(socket);
+  ++open_;
   return fd;
+}
+
+void Network::remove(int fd) {
+  sockets_[static_cast<size_t>(fd)] = nullptr;
+  --open_;
 }
 
 int Network::listen(uint16_t port) {
   const auto taken = [&](uint16_t candidate) {
     return std::any_of(sockets_.begin(), sockets_.end(),
-                       [&](const auto& entry) { return entry.second->port == candidate; });
+                       [&](const auto& socket) { return socket && socket->port == candidate; });
   };
   if (port == 0) {
     port = 10'000;
@@ -77,15 +100,15 @@ int Network::make_socket() {
 }
 
 int Network::connect(int fd, uint16_t port) {
-  const auto listener = std::find_if(sockets_.begin(), sockets_.end(), [&](const auto& entry) {
-    return port != 0 && entry.second->port == port;
+  const auto listener = std::find_if(sockets_.begin(), sockets_.end(), [&](const auto& socket) {
+    return port != 0 && socket && socket->port == port;
   });
   if (listener == sockets_.end()) return -ECONNREFUSED;
   Socket& near = at(fd);
   auto far = std::make_unique<Socket>();
   near.other = far.get();
   far->other = &near;
-  listener->second->backlog.push_back(std::move(far));
+  (*listener)->backlog.push_back(std::move(far));
   return 0;
 }
 
@@ -93,7 +116,7 @@ int Network::connect(uint16_t port) {
   const int fd = make_socket();
   if (fd < 0) return fd;
   const int result = connect(fd, port);
-  if (result < 0) sockets_.erase(fd);
+  if (result < 0) remove(fd);
   return result < 0 ? result : fd;
 }
 
@@ -124,7 +147,7 @@ int64_t Network::send(int fd, Bytes bytes) {
   const size_t room = socket.send_buffer - std::min(socket.send_buffer, other.inbox.size());
   const size_t taken = std::min(room, bytes.size());
   if (taken == 0 && !bytes.empty()) return -EAGAIN;
-  other.inbox.insert(other.inbox.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
+  other.inbox.push(bytes.first(taken));
   return static_cast<int64_t>(taken);
 }
 
@@ -137,9 +160,7 @@ int64_t Network::recv(int fd, MutableBytes into) {
   }
   const size_t count = std::min(into.size(), socket.inbox.size());
   if (count == 0) return socket.finished || socket.was_reset ? 0 : -EAGAIN;
-  const auto end = socket.inbox.begin() + static_cast<ptrdiff_t>(count);
-  std::copy(socket.inbox.begin(), end, into.begin());
-  socket.inbox.erase(socket.inbox.begin(), end);
+  socket.inbox.pop(into.first(count));
   return static_cast<int64_t>(count);
 }
 
@@ -163,7 +184,17 @@ void Network::end(Socket& socket, bool reset) {
 
 void Network::close(int fd, bool reset) {
   end(at(fd), reset);
-  sockets_.erase(fd);
+  remove(fd);
+}
+
+void Network::break_connection(int fd, bool told) {
+  Socket& socket = at(fd);
+  if (socket.other == nullptr) return;
+  end(socket, true);
+  socket.other = nullptr;
+  socket.finished = true;
+  socket.inbox.clear();
+  (told ? socket.was_reset : socket.reset) = true;
 }
 
 bool Network::acceptable(int fd) const {
@@ -191,11 +222,14 @@ void Network::set_send_buffer(int fd, size_t bytes) {
 TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& completions,
                           Instant deadline) {
   completions_ = &completions;
-  sent_.clear();
+  touched_.clear();
+  ++turns_;
   // What the last turn lent goes once this one has submitted: a send may come out of it,
   // and a cancelled receive may still lend.
-  std::vector<std::unique_ptr<std::byte[]>> expired = std::exchange(lent_, {});
+  std::vector<Piece> expired = std::exchange(lent_, {});
   for (const Submission& submission : submissions) submit(submission);
+  for (const Submission& submission : submissions) poison(submission);
+  for (const Piece& piece : expired) std::memset(piece.bytes.get(), kPoison, piece.size);
   expired.clear();
   collect();
 
@@ -212,6 +246,16 @@ TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& 
       collect();
     }
   }
+  for (const auto* list : {&completions.short_sends, &completions.others}) {
+    for (const Completion& completion : *list) {
+      touched_.push_back(completion.token);
+      if (trace_ == nullptr) continue;
+      trace_->note(network_.now(), shard_, kOperationNames[static_cast<size_t>(completion.operation)],
+                   completion.token.value, completion.result, completion.bytes);
+    }
+  }
+  for (const Submission& submission : submissions) touched_.push_back(submission.token);
+  if (!touched_.empty()) ++turns_with_work_;
   completions_ = nullptr;
   const auto elapsed = std::chrono::duration_cast<milliseconds>(network_.now().time_since_epoch());
   return {.now = network_.now(), .unix_ms = kUnixEpochMs + elapsed.count()};
@@ -219,7 +263,7 @@ TurnTime SimBackend::turn(std::span<const Submission> submissions, Completions& 
 
 size_t SimBackend::operations_in_flight() const noexcept {
   size_t count = closing_.size();
-  for (const auto& [fd, armed] : armed_) {
+  for (const Armed& armed : armed_) {
     count += static_cast<size_t>(std::count(std::begin(armed.armed), std::end(armed.armed), true));
   }
   return count;
@@ -227,11 +271,23 @@ size_t SimBackend::operations_in_flight() const noexcept {
 
 bool SimBackend::ready() const {
   if (woken_.load() || !closing_.empty()) return true;
-  return std::any_of(armed_.begin(), armed_.end(), [&](const auto& entry) {
-    const auto& [fd, armed] = entry;
-    return (armed.armed[kRecv] && network_.readable(fd)) ||
-           (armed.armed[kAccept] && network_.acceptable(fd)) || (armed.armed[kPoll] && network_.writable(fd));
-  });
+  for (size_t i = 0; i < armed_.size(); ++i) {
+    const Armed& armed = armed_[i];
+    const int fd = static_cast<int>(i);
+    if ((armed.armed[kRecv] && network_.readable(fd)) || (armed.armed[kAccept] && network_.acceptable(fd)) ||
+        (armed.armed[kPoll] && network_.writable(fd))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The bytes of a send may be a log's, which others still read; what carried them was the
+// backend's for this call alone, and whoever looks at it later must not like what it sees.
+void SimBackend::poison(const Submission& submission) {
+  if (submission.operation != Operation::send || submission.iovec_count == 0) return;
+  auto* parts = static_cast<iovec*>(const_cast<void*>(submission.data));
+  for (uint32_t i = 0; i < submission.iovec_count; ++i) parts[i] = {nullptr, SIZE_MAX};
 }
 
 void SimBackend::submit(const Submission& submission) {
@@ -248,6 +304,7 @@ void SimBackend::submit(const Submission& submission) {
     case Operation::send:
       return send(submission);
     case Operation::shutdown:
+      if (trace_ != nullptr) trace_->note(network_.now(), shard_, "fin", submission.token.value, fd);
       return network_.shutdown(fd);
     case Operation::cancel:
       cancel(fd, kRecv);
@@ -256,14 +313,17 @@ void SimBackend::submit(const Submission& submission) {
       return cancel(fd, kAccept);
     case Operation::close:
       for (uint8_t kind = 0; kind < kKinds; ++kind) cancel(fd, kind);
-      armed_.erase(fd);
+      if (static_cast<uint32_t>(submission.token.value) == 0) ++plain_closes_;
       closing_.push_back({fd, submission.token, submission.reset});
       return;
   }
 }
 
 void SimBackend::send(const Submission& submission) {
-  RC_ASSERT(sent_.insert(submission.fd).second);
+  const auto fd = static_cast<size_t>(submission.fd);
+  if (fd >= sent_.size()) sent_.resize(fd + 1);
+  RC_ASSERT(sent_[fd] != turns_);
+  sent_[fd] = turns_;
   const iovec whole{const_cast<void*>(submission.data), submission.size};
   std::span<const iovec> parts(&whole, 1);
   if (submission.iovec_count > 0) {
@@ -277,15 +337,23 @@ void SimBackend::send(const Submission& submission) {
     completions_->short_sends.push_back(
         {.operation = Operation::send, .result = result, .token = submission.token});
   };
-  if (happens(&Faults::send_refused, &Faults::Count::sends_refused)) return ends_with(-ENOBUFS);
+  if (happens(Fault::send_enobufs)) return ends_with(-ENOBUFS);
+  if (happens(Fault::connection_reset)) network_.break_connection(submission.fd, false);
+  if (happens(Fault::broken_pipe)) network_.break_connection(submission.fd, true);
   size_t allowed = asked;
-  if (happens(&Faults::short_send, &Faults::Count::short_sends)) allowed = faults_->prng.below(asked);
+  if (happens(Fault::short_send)) allowed = faults_->prng.below(asked);
   size_t sent = 0;
   for (const iovec& part : parts) {
     const Bytes bytes(static_cast<const std::byte*>(part.iov_base), std::min(part.iov_len, allowed - sent));
     const int64_t taken = network_.send(submission.fd, bytes);
     if (taken < 0 && taken != -EAGAIN && sent == 0) return ends_with(static_cast<int32_t>(taken));
-    if (taken > 0) sent += static_cast<size_t>(taken);
+    if (taken > 0) {
+      sent += static_cast<size_t>(taken);
+      if (trace_ != nullptr) {
+        trace_->note(network_.now(), shard_, "sent", submission.token.value, taken,
+                     bytes.first(static_cast<size_t>(taken)));
+      }
+    }
     if (taken != static_cast<int64_t>(part.iov_len)) break;
   }
   if (sent < asked) ends_with(static_cast<int32_t>(sent));
@@ -299,7 +367,9 @@ void SimBackend::connect(const Submission& submission) {
 }
 
 void SimBackend::arm(const Submission& submission, uint8_t kind) {
-  Armed& armed = armed_[submission.fd];
+  const auto fd = static_cast<size_t>(submission.fd);
+  if (fd >= armed_.size()) armed_.resize(fd + 1);
+  Armed& armed = armed_[fd];
   RC_ASSERT(!armed.armed[kind]);
   armed.armed[kind] = true;
   armed.token[kind] = submission.token;
@@ -307,90 +377,95 @@ void SimBackend::arm(const Submission& submission, uint8_t kind) {
 
 void SimBackend::cancel(int fd, uint8_t kind) {
   constexpr Operation kOperations[] = {Operation::recv, Operation::accept, Operation::poll_writable};
-  const auto found = armed_.find(fd);
-  if (found == armed_.end() || !found->second.armed[kind]) return;
-  if (kind == kRecv && network_.readable(fd) && happens(&Faults::cancel_race, &Faults::Count::cancel_races)) {
-    deliver_recv(fd, found->second);
-    if (!found->second.armed[kind]) return;
+  if (static_cast<size_t>(fd) >= armed_.size()) return;
+  Armed& armed = armed_[static_cast<size_t>(fd)];
+  if (!armed.armed[kind]) return;
+  if (kind == kRecv && network_.readable(fd) && happens(Fault::cancel_race)) {
+    deliver_recv(fd, armed);
+    if (!armed.armed[kind]) return;
   }
-  if (kind == kPoll && happens(&Faults::cancel_race, &Faults::Count::cancel_races)) {
-    found->second.armed[kind] = false;
-    return complete(kOperations[kind], found->second.token[kind], 0);
+  if (kind == kAccept && network_.acceptable(fd) && happens(Fault::cancel_race)) {
+    deliver_accept(fd, armed);
+    if (!armed.armed[kind]) return;
   }
-  found->second.armed[kind] = false;
-  complete(kOperations[kind], found->second.token[kind], -ECANCELED);
+  const bool completes = kind == kPoll && happens(Fault::cancel_race);
+  armed.armed[kind] = false;
+  complete(kOperations[kind], armed.token[kind], completes ? 0 : -ECANCELED);
 }
 
 void SimBackend::collect() {
+  others_max_ = happens(Fault::queue_pressure) ? 1 + faults_->prng.below(4) : SIZE_MAX;
   finish_closes();
   deliver();
   if (faults_ == nullptr) return;
   auto& others = completions_->others;
   for (size_t i = 1; i < others.size(); ++i) {
     if (others[i].token == others[i - 1].token) continue;  // of one socket: in order
-    if (happens(&Faults::reorder, &Faults::Count::reorders)) std::swap(others[i], others[i - 1]);
+    if (happens(Fault::reorder)) std::swap(others[i], others[i - 1]);
   }
 }
 
 void SimBackend::deliver() {
-  for (auto& [fd, armed] : armed_) {
-    if (happens(&Faults::late, &Faults::Count::late)) continue;
+  if (armed_.empty()) return;
+  // Where a turn hands over only a part, nobody is always the last.
+  const size_t first = others_max_ == SIZE_MAX ? 0 : faults_->prng.below(armed_.size());
+  for (size_t i = 0; i < armed_.size() && !full(); ++i) {
+    const size_t at = first + i < armed_.size() ? first + i : first + i - armed_.size();
+    Armed& armed = armed_[at];
+    const int fd = static_cast<int>(at);
+    if (!armed.any() || happens(Fault::late)) continue;
     if (armed.armed[kAccept]) deliver_accept(fd, armed);
     if (armed.armed[kRecv]) deliver_recv(fd, armed);
-    if (armed.armed[kPoll] && network_.writable(fd)) {
+    if (armed.armed[kPoll] && (network_.writable(fd) || happens(Fault::spurious_poll))) {
       armed.armed[kPoll] = false;
       complete(Operation::poll_writable, armed.token[kPoll], 0);
     }
   }
-  std::erase_if(armed_, [](const auto& entry) { return !entry.second.any(); });
 }
 
 void SimBackend::deliver_recv(int fd, Armed& armed) {
+  if (happens(Fault::connection_reset)) network_.break_connection(fd, false);
   if (!network_.readable(fd)) return;
-  const bool ends = happens(&Faults::early_end, &Faults::Count::early_ends);
-  if (ends && faults_->prng.chance(0.5)) {
+  const auto ends_with = [&](int32_t result) {
     armed.armed[kRecv] = false;
-    return complete(Operation::recv, armed.token[kRecv], -ENOBUFS);
+    complete(Operation::recv, armed.token[kRecv], result);
+  };
+  if (happens(Fault::recv_enobufs)) return ends_with(-ENOBUFS);
+  if (happens(Fault::recv_enomem)) return ends_with(-ENOMEM);
+  size_t most = std::min(kRecvMax, network_.unread(fd));
+  if (most > 1 && happens(Fault::split_recv)) {
+    most = std::min<size_t>(most - 1, 1 + faults_->prng.below(faults_->prng.chance(0.5) ? 8 : 1000));
   }
-  std::vector<std::byte> bytes(kRecvMax);
-  if (happens(&Faults::split_recv, &Faults::Count::split_recvs)) {
-    bytes.resize(1 + faults_->prng.below(faults_->prng.chance(0.5) ? 8 : 1000));
-  }
-  const int64_t count = network_.recv(fd, bytes);
+  auto piece = std::make_unique_for_overwrite<std::byte[]>(most);
+  const int64_t count = network_.recv(fd, {piece.get(), most});
   RC_ASSERT(count != -EAGAIN);
-  if (count <= 0) {
-    armed.armed[kRecv] = false;
-    return complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count));
-  }
-  const auto size = static_cast<size_t>(count);
-  auto& piece = lent_.emplace_back(std::make_unique<std::byte[]>(size));
-  std::memcpy(piece.get(), bytes.data(), size);
+  if (count <= 0) return ends_with(static_cast<int32_t>(count));
+  const bool ends = happens(Fault::recv_ends);
   if (ends) armed.armed[kRecv] = false;
-  complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count), !ends, {piece.get(), size});
+  complete(Operation::recv, armed.token[kRecv], static_cast<int32_t>(count), !ends, {piece.get(), most});
+  lent_.push_back({std::move(piece), most});
 }
 
 void SimBackend::deliver_accept(int fd, Armed& armed) {
-  while (network_.acceptable(fd)) {
-    const int accepted = network_.accept(fd);
-    armed.armed[kAccept] = accepted >= 0;
-    complete(Operation::accept, armed.token[kAccept], accepted, accepted >= 0);
-    if (accepted < 0) return;
+  while (network_.acceptable(fd) && !full()) {
+    int accepted = 0;
+    if (happens(Fault::accept_emfile)) accepted = -EMFILE;
+    if (happens(Fault::accept_enomem)) accepted = -ENOMEM;
+    if (happens(Fault::accept_aborted)) accepted = -ECONNABORTED;
+    if (accepted == 0) accepted = network_.accept(fd);
+    armed.armed[kAccept] = accepted >= 0 && !happens(Fault::accept_ends);
+    complete(Operation::accept, armed.token[kAccept], accepted, armed.armed[kAccept]);
+    if (!armed.armed[kAccept]) return;
   }
 }
 
 void SimBackend::finish_closes() {
   std::erase_if(closing_, [&](const Closing& closing) {
-    if (happens(&Faults::late, &Faults::Count::late)) return false;
+    if (full() || happens(Fault::late)) return false;
     network_.close(closing.fd, closing.reset);
     complete(Operation::close, closing.token, 0);
     return true;
   });
-}
-
-bool SimBackend::happens(double Faults::*weight, uint64_t Faults::Count::*count) {
-  if (faults_ == nullptr || !faults_->prng.chance(faults_->*weight)) return false;
-  ++(faults_->count.*count);
-  return true;
 }
 
 void SimBackend::complete(Operation operation, Token token, int32_t result, bool more, MutableBytes bytes) {

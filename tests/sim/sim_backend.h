@@ -12,14 +12,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <vector>
 
-#include "base/prng.h"
 #include "io/backend.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/trace.h"
 
 namespace ringcast::sim {
 
@@ -43,26 +42,42 @@ class Network {
   int64_t send(int fd, Bytes bytes);
   int64_t recv(int fd, MutableBytes into);
   void shutdown(int fd);
+  // The path breaks: both ends meet RST. `told`: this end as if it had been told already.
+  void break_connection(int fd, bool told);
   // As a kernel does: bytes nobody has read turn the FIN into RST.
   void close(int fd, bool reset);
 
   bool acceptable(int fd) const;
   bool readable(int fd) const;
   bool writable(int fd) const;
+  size_t unread(int fd) const { return at(fd).inbox.size(); }
 
   void set_send_buffer(int fd, size_t bytes);
   // Descriptors from `limit` on are refused with -EMFILE.
   void set_descriptor_limit(int limit) { descriptor_limit_ = limit; }
   int descriptor_limit() const { return descriptor_limit_; }
   int lowest_free_descriptor() const;
-  size_t open_descriptors() const { return sockets_.size(); }
+  size_t open_descriptors() const { return open_; }
 
  private:
+  // What one end has sent and the other has not read.
+  class Pipe {
+   public:
+    size_t size() const { return bytes_.size() - read_; }
+    bool empty() const { return size() == 0; }
+    void push(Bytes bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+    void pop(MutableBytes into);
+    void clear();
+
+   private:
+    std::vector<std::byte> bytes_;
+    size_t read_ = 0;
+  };
   struct Socket {
     uint16_t port = 0;                            // of a listener
     std::deque<std::unique_ptr<Socket>> backlog;  // connected, not accepted
     Socket* other = nullptr;                      // nullptr once it is closed
-    std::vector<std::byte> inbox;
+    Pipe inbox;
     size_t send_buffer = kSendBufferBytes;
     bool finished = false;   // the other end sent FIN
     bool reset = false;      // the other end sent RST, not reported yet
@@ -73,32 +88,13 @@ class Network {
   Socket& at(int fd);
   const Socket& at(int fd) const;
   int place(std::unique_ptr<Socket> socket);
+  void remove(int fd);
   static void end(Socket& socket, bool reset);
 
-  std::map<int, std::unique_ptr<Socket>> sockets_;  // ordered: a run must repeat
+  std::vector<std::unique_ptr<Socket>> sockets_;  // by descriptor; null: free
+  size_t open_ = 0;
   Instant now_{seconds(1)};
   int descriptor_limit_ = 1 << 20;
-};
-
-// What a kernel may do at any time and seldom does. One seed feeds all of it, so that a
-// run repeats; a weight is the chance at each opportunity.
-struct Faults {
-  explicit Faults(uint64_t seed) : prng(seed) {}
-
-  Prng prng;
-  double short_send = 0;    // a send takes a random part of what it could have taken
-  double split_recv = 0;    // a receive brings a random part of what is there
-  double early_end = 0;     // a multishot receive ends with its data, or with -ENOBUFS
-  double cancel_race = 0;   // what is cancelled completes first
-  double late = 0;          // what is ready is told a turn later; so are closes
-  double reorder = 0;       // completions of different descriptors change places
-  double send_refused = 0;  // -ENOBUFS
-
-  // How often each came about: a run in which none did has shown nothing.
-  struct Count {
-    uint64_t short_sends = 0, split_recvs = 0, early_ends = 0, cancel_races = 0, late = 0, reorders = 0,
-             sends_refused = 0;
-  } count;
 };
 
 class SimBackend final : public Backend {
@@ -124,6 +120,19 @@ class SimBackend final : public Backend {
   // None unless set. Shared by all backends of a world; outlives them.
   void set_faults(Faults* faults) { faults_ = faults; }
 
+  // None unless set; outlives the backend. `shard` is what it says there who it is.
+  void set_trace(Trace* trace, unsigned shard) {
+    trace_ = trace;
+    shard_ = shard;
+  }
+
+  // What the last turn was about: the token of every submission and completion. And
+  // whether it had any: a turn that had none is not worth counting.
+  std::span<const Token> touched() const { return touched_; }
+  uint64_t turns_with_work() const { return turns_with_work_; }
+  // Closes of descriptors that never became connections: their tokens name none.
+  uint64_t plain_closes() const { return plain_closes_; }
+
   // Whether a turn now would have something to hand over, and until when the last one
   // would have slept: what a scheduler of several shards needs to know.
   bool ready() const;
@@ -147,13 +156,16 @@ class SimBackend final : public Backend {
   void deliver_recv(int fd, Armed& armed);
   void deliver_accept(int fd, Armed& armed);
   void finish_closes();
-  bool happens(double Faults::*weight, uint64_t Faults::Count::*count);
+  bool happens(Fault fault) { return faults_ != nullptr && faults_->happens(fault); }
+  bool full() const { return completions_->others.size() >= others_max_; }
+  void poison(const Submission& submission);
   void complete(Operation operation, Token token, int32_t result, bool more = false, MutableBytes bytes = {});
 
   Network& network_;
   const Sleep sleep_;
-  std::map<int, Armed> armed_;
-  std::set<int> sent_;  // by this turn, one each
+  std::vector<Armed> armed_;    // by descriptor
+  std::vector<uint64_t> sent_;  // by descriptor: the turn that last sent
+  uint64_t turns_ = 0;
   struct Closing {
     int fd;
     Token token;
@@ -163,7 +175,17 @@ class SimBackend final : public Backend {
   Faults* faults_ = nullptr;
   std::function<void(Instant)> sleeper_;
   // One heap block a piece, so that a sanitizer sees whoever reads past its end or its life.
-  std::vector<std::unique_ptr<std::byte[]>> lent_;
+  struct Piece {
+    std::unique_ptr<std::byte[]> bytes;
+    size_t size;
+  };
+  std::vector<Piece> lent_;
+  size_t others_max_ = SIZE_MAX;
+  Trace* trace_ = nullptr;
+  unsigned shard_ = 0;
+  std::vector<Token> touched_;
+  uint64_t plain_closes_ = 0;
+  uint64_t turns_with_work_ = 0;
   Completions* completions_ = nullptr;
   std::atomic<bool> woken_ = false;
   Instant sleeping_until_ = kNever;

@@ -106,9 +106,8 @@ class ScriptedChannel final : public ChannelHandler {
 class ScriptedCable final : public CableHandler {
  public:
   explicit ScriptedCable(Scripts& scripts) : scripts_(scripts) {}
-  CallResult connect(Session& session, const Exchange&) override {
-    const CallResult result = scripts_.connect ? scripts_.connect(session) : CallResult::ok;
-    return result;
+  CallResult connect(Session& session, const Exchange& exchange) override {
+    return scripts_.connect ? scripts_.connect(session, exchange) : CallResult::ok;
   }
   void disconnect(Session& session) override {
     scripts_.calls.push_back("disconnect " + std::to_string(session.number()));
@@ -210,6 +209,7 @@ void Client::command(std::string_view command, std::string_view identifier, std:
 }
 
 void Client::shutdown() {
+  fin_sent_ = true;
   world_.network().shutdown(fd_);
 }
 
@@ -223,11 +223,25 @@ void Client::vanish() {
   out_.clear();
 }
 
+bool Client::has_to_move() const {
+  if (fd_ < 0 || ended()) return false;
+  const Network& network = world_.network_;
+  return (!out_.empty() && !fin_sent_ && network.writable(fd_)) || (reading && network.readable(fd_));
+}
+
+Instant Client::moves_at() const {
+  return has_to_move() ? std::max(next_move_, world_.now()) : kNever;
+}
+
 bool Client::pump() {
   if (fd_ < 0) return false;
   Network& network = world_.network();
+  if (latency_max > Duration::zero()) {
+    if (world_.now() < next_move_ || !has_to_move()) return false;
+    next_move_ = world_.now() + Duration(world_.prng().below(static_cast<uint64_t>(latency_max.count())) + 1);
+  }
   bool moved = false;
-  if (!out_.empty() && !ended()) {
+  if (!out_.empty() && !ended() && !fin_sent_) {
     const int64_t taken = network.send(fd_, as_bytes(out_));
     if (taken > 0) {
       out_.erase(0, static_cast<size_t>(taken));
@@ -258,6 +272,7 @@ void Client::take_apart() {
       head_ = in_.substr(0, end + 4);
       in_.erase(0, end + 4);
       upgraded_ = true;
+      if (on_upgrade) on_upgrade();
     } else if (!asked_upgrade_ || (in_.size() >= 13 && !in_.starts_with("HTTP/1.1 101 "))) {
       raw_ += in_;
       in_.clear();
@@ -276,8 +291,8 @@ void Client::take_apart() {
     if ((first & 0xf0) != 0x80 || (second & 0x80) != 0 ||
         (opcode != Opcode::text && opcode != Opcode::binary && !is_control(opcode)) ||
         static_cast<uint8_t>(opcode) > 10) {
-      ADD_FAILURE() << "not a frame at a frame's boundary: " << unsigned{first} << " " << unsigned{second}
-                    << " after " << frames_seen_ << " frames";
+      world_.fail("not a frame at a frame's boundary: " + std::to_string(first) + " " +
+                  std::to_string(second) + " after " + std::to_string(frames_seen_) + " frames");
       world_.network().close(std::exchange(fd_, -1), true);
       return;
     }
@@ -293,7 +308,7 @@ void Client::take_apart() {
 }
 
 void Client::take(Frame frame) {
-  EXPECT_FALSE(close_code_.has_value()) << "a frame behind the Close: " << frame.payload;
+  if (close_code_.has_value()) world_.fail("a frame behind the Close: " + frame.payload);
   ++frames_seen_;
   if (frame.opcode == Opcode::ping && answers_pings) send_frame(Opcode::pong, frame.payload);
   if (frame.opcode == Opcode::close) {
@@ -427,7 +442,10 @@ Routes World::make_routes(Scripts& scripts) {
 }
 
 World::World(const WorldOptions& options)
-    : prng_(options.seed),
+    : fail_(options.fail),
+      trace_(options.trace),
+      paces_(options.shards, 1.0),
+      prng_(options.seed),
       faults_(options.seed ^ 0x5eed),
       logger_(LogOptions{}),
       routes_(make_routes(scripts_)),
@@ -436,6 +454,7 @@ World::World(const WorldOptions& options)
   for (ShardIndex i = 0; i < options.shards; ++i) {
     auto backend = std::make_unique<SimBackend>(network_, SimBackend::Sleep::yield);
     if (options.faults) backend->set_faults(&faults_);
+    backend->set_trace(trace_, i);
     backends_.push_back(backend.get());
     const int listener = network_.listen();
     ports_.push_back(network_.port(listener));
@@ -455,21 +474,23 @@ World::~World() {
 Client& World::connect(ShardIndex shard) {
   const int fd = network_.connect(ports_[shard]);
   RC_ASSERT(fd >= 0);
-  return *clients_.emplace_back(std::make_unique<Client>(*this, fd));
+  Client& client = *clients_.emplace_back(std::make_unique<Client>(*this, fd));
+  moving_.push_back(&client);
+  return client;
 }
 
 Client& World::open_socket(std::string_view target, ShardIndex shard) {
   Client& client = connect(shard);
   client.upgrade(target);
-  EXPECT_TRUE(run_until([&] { return client.upgraded(); })) << target << ": " << client.raw();
+  if (!run_until([&] { return client.upgraded(); })) fail("not upgraded: " + client.raw());
   return client;
 }
 
 Client& World::open_cable(ShardIndex shard) {
   Client& client = connect(shard);
   client.upgrade("/cable", "Sec-WebSocket-Protocol: actioncable-v1-json, actioncable-unsupported\r\n");
-  EXPECT_TRUE(run_until([&] { return !client.frames().empty(); })) << client.raw();
-  EXPECT_EQ(client.frames().at(0).payload, "{\"type\":\"welcome\"}");
+  if (!run_until([&] { return !client.frames().empty(); })) fail("not upgraded: " + client.raw());
+  if (client.frames().at(0).payload != "{\"type\":\"welcome\"}") fail("not welcomed");
   return client;
 }
 
@@ -500,33 +521,49 @@ bool World::runnable(ShardIndex index) const {
   return !fiber.asleep() || backends_[index]->ready() || fiber.sleeping_until() <= network_.now();
 }
 
+void World::fail(const std::string& what) {
+  failed_ = true;
+  if (fail_) {
+    const double ms = static_cast<double>(now().time_since_epoch().count()) / 1e6;
+    fail_("at " + std::to_string(ms) + " ms: " + what);
+  } else {
+    ADD_FAILURE() << what;
+  }
+}
+
 void World::turn(ShardIndex index) {
-  if (!fibers_[index]->ended()) fibers_[index]->resume();
+  if (fibers_[index]->ended()) return;
+  fibers_[index]->resume();
+  if (on_turn) on_turn(index);
 }
 
 bool World::pump_clients() {
   bool moved = false;
-  for (size_t i = 0; i < clients_.size(); ++i) moved = clients_[i]->pump() || moved;
+  // One that moves may end others, or itself, but none begins meanwhile.
+  for (Client* const client : moving_) moved = client->pump() || moved;
+  std::erase_if(moving_, [](const Client* client) { return !client->open(); });
   return moved;
 }
 
 bool World::step() {
-  std::vector<ShardIndex> ready;
+  ++steps_;
+  ready_.clear();
   for (ShardIndex i = 0; i < shards(); ++i) {
-    if (runnable(i)) ready.push_back(i);
+    if (runnable(i)) ready_.push_back(i);
   }
   // The clients are one more actor.
-  if (prng_.below(ready.size() + 1) == 0 && pump_clients()) return true;
-  if (ready.empty()) return pump_clients();
-  turn(ready[prng_.below(ready.size())]);
+  if (prng_.below(ready_.size() + 1) == 0 && pump_clients()) return true;
+  if (ready_.empty()) return pump_clients();
+  const ShardIndex chosen = ready_[prng_.below(ready_.size())];
+  if (paces_[chosen] >= 1 || prng_.chance(paces_[chosen])) turn(chosen);
   return true;
 }
 
 void World::settle() {
   size_t steps = 0;
-  while (step()) {
+  while (!failed_ && step()) {
     if (++steps < kStepsMax) continue;
-    ADD_FAILURE() << "the shards never come to rest";
+    fail("the shards never come to rest");
     return;
   }
 }
@@ -536,13 +573,19 @@ void World::move_time(Instant until) {
   for (ShardIndex i = 0; i < shards(); ++i) {
     if (fibers_[i]->asleep()) next = std::min(next, fibers_[i]->sleeping_until());
   }
+  for (const Client* client : moving_) next = std::min(next, client->moves_at());
   if (next > network_.now()) network_.advance_to(next);
+}
+
+void World::jump(Duration duration) {
+  network_.advance_to(network_.now() + duration);
+  jumped_ += duration;
 }
 
 void World::advance(Duration duration) {
   const Instant end = now() + duration;
   settle();
-  while (now() < end && !testing::Test::HasFailure()) {
+  while (now() < end && !failed_) {
     move_time(end);
     settle();
   }
@@ -552,7 +595,7 @@ bool World::run_until(const std::function<bool()>& done, Duration within) {
   const Instant end = now() + within;
   for (size_t steps = 0; !done(); ++steps) {
     if (steps == kStepsMax) {
-      ADD_FAILURE() << "no end after " << steps << " steps";
+      fail("no end after so many steps");
       return false;
     }
     if (step()) continue;
@@ -562,28 +605,44 @@ bool World::run_until(const std::function<bool()>& done, Duration within) {
   return true;
 }
 
+uint64_t World::turns_with_work() const {
+  uint64_t sum = 0;
+  for (const SimBackend* backend : backends_) sum += backend->turns_with_work();
+  return sum;
+}
+
+void World::equal(uint64_t found, uint64_t wanted, const char* what) {
+  if (found == wanted) return;
+  fail(std::string("at the end: ") + what + ": " + std::to_string(found) + ", not " + std::to_string(wanted));
+}
+
 void World::finish() {
+  std::fill(paces_.begin(), paces_.end(), 1.0);
   stop();
-  EXPECT_TRUE(run_until([&] { return ended(); })) << "the shards do not end";
+  if (!run_until([&] { return ended(); })) fail("the shards do not end");
   if (!ended()) std::abort();  // nothing can be destroyed
+  uint64_t ended = 0;
+  uint64_t plain_closes = 0;
   for (const auto& shard : shards_) {
     const Counters& counters = shard->counters();
-    EXPECT_EQ(counters.connections.value(), 0u);
-    EXPECT_EQ(counters.websockets.value(), 0u);
-    EXPECT_EQ(counters.sessions.value(), 0u);
-    EXPECT_EQ(counters.subscriptions.value(), 0u);
-    EXPECT_EQ(counters.streams.value(), 0u);
-    EXPECT_EQ(counters.outbox_bytes.value(), 0u);
-    EXPECT_EQ(shard->hub().chunks().held_bytes(), 0u);
-    EXPECT_EQ(backends_[shard->index()]->operations_in_flight(), 0u);
-    uint64_t ended = 0;
+    equal(counters.connections.value(), 0, "connections");
+    equal(counters.websockets.value(), 0, "raw sockets");
+    equal(counters.sessions.value(), 0, "sessions");
+    equal(counters.subscriptions.value(), 0, "subscriptions");
+    equal(counters.streams.value(), 0, "streams");
+    equal(counters.outbox_bytes.value(), 0, "bytes in outboxes");
+    equal(shard->hub().chunks().held_bytes(), 0, "bytes in log chunks");
+    equal(backends_[shard->index()]->operations_in_flight(), 0, "operations in flight");
+    equal(backends_[shard->index()]->buffers_lent(), 0, "buffers lent");
     for (const Counter& counter : counters.ended) ended += counter.value();
-    EXPECT_LE(ended, total(&Counters::accepted));
+    plain_closes += backends_[shard->index()]->plain_closes();
   }
-  EXPECT_EQ(scripts_.open_sockets, 0);
-  EXPECT_EQ(scripts_.open_channels, 0);
+  // Each listener is closed once; whatever else was accepted became a connection.
+  equal(ended + plain_closes, total(&Counters::accepted) + shards_.size(), "connections accounted for");
+  equal(static_cast<uint64_t>(scripts_.open_sockets), 0, "sockets opened and not closed");
+  equal(static_cast<uint64_t>(scripts_.open_channels), 0, "channels subscribed and not unsubscribed");
   for (const auto& client : clients_) client->close();
-  EXPECT_EQ(network_.open_descriptors(), 0u);
+  equal(network_.open_descriptors(), 0, "descriptors");
 }
 
 std::string World::stream_at(ShardIndex home, std::string_view prefix) {

@@ -56,11 +56,13 @@ class Client {
 
   bool reading = true;              // whether it takes what comes
   size_t read_bytes = SIZE_MAX;     // at most so much at once
+  Duration latency_max{};           // its process moves at most so long after the last time
   bool answers_pings = true;        // WebSocket pings
   bool answers_close = true;        // a Close frame with a Close frame
   bool keeps_frames = true;         // or only counts them
   bool closes_after_server = true;  // its own end, when the server closed
   std::function<void(const Frame&)> on_frame = {};
+  std::function<void()> on_upgrade = {};  // it has read the 101
 
   // --- What it saw -----------------------------------------------------------------
   bool open() const { return fd_ >= 0; }
@@ -68,12 +70,14 @@ class Client {
   bool ended() const { return finished_ || was_reset_; }  // the server closed
   bool finished() const { return finished_; }
   bool was_reset() const { return was_reset_; }
-  const std::string& raw() const { return raw_; }    // bytes of the HTTP phase not taken apart
+  const std::string& raw() const { return raw_; }  // bytes of the HTTP phase not taken apart
+  std::string take_raw() { return std::exchange(raw_, {}); }
   const std::string& head() const { return head_; }  // of the 101
   const std::vector<Frame>& frames() const { return frames_; }
   uint64_t frames_seen() const { return frames_seen_; }
   uint64_t bytes_seen() const { return bytes_seen_; }
   size_t unsent() const { return out_.size(); }
+  bool fin_sent() const { return fin_sent_; }
   std::optional<unsigned> close_code() const { return close_code_; }
   const std::string& close_reason() const { return close_reason_; }
 
@@ -84,9 +88,12 @@ class Client {
 
   // The network's side: moves what can be moved. Whether anything was.
   bool pump();
+  // When it will have something to move, if nobody else moves.
+  Instant moves_at() const;
 
  private:
   friend class World;
+  bool has_to_move() const;
   void command(std::string_view command, std::string_view identifier, std::string_view data = {});
   void take_apart();
   void take(Frame frame);
@@ -101,6 +108,8 @@ class Client {
   bool upgraded_ = false;
   bool finished_ = false;
   bool was_reset_ = false;
+  bool fin_sent_ = false;
+  Instant next_move_{};
   std::vector<Frame> frames_;
   uint64_t frames_seen_ = 0;
   uint64_t bytes_seen_ = 0;
@@ -128,7 +137,7 @@ struct ChannelScript {
 struct Scripts {
   std::map<std::string, RawScript, std::less<>> raw;
   std::map<std::string, ChannelScript, std::less<>> channels;
-  std::function<CallResult(Session&)> connect = {};
+  std::function<CallResult(Session&, const Exchange&)> connect = {};
   std::function<void(Session&)> disconnect = {};
   std::function<CallResult(const Exchange&, HttpAnswer&)> http = {};
   // What the handlers were called with, in order: "open 3", "close 3 1006" …
@@ -142,6 +151,9 @@ struct WorldOptions {
   Limits limits = {};
   uint64_t seed = 1;
   bool faults = false;
+  // Where it is said that something is wrong; empty: a failure of the test that runs.
+  std::function<void(const std::string&)> fail = {};
+  Trace* trace = nullptr;
 };
 
 // Routes: /chat/:room (raw; stream room_ROOM; text and binary are broadcast), /echo,
@@ -175,12 +187,28 @@ class World {
   // Steps, and time as the shards sleep, until `done` or `within` has passed.
   bool run_until(const std::function<bool()>& done, Duration within = seconds(60));
 
+  // A shard that is passed over where others move: how likely it moves when chosen.
+  void set_pace(ShardIndex shard, double pace) { paces_[shard] = pace; }
+  // Time jumps, whoever has something to do. The sum of all jumps so far.
+  void jump(Duration duration);
+  Duration jumped() const { return jumped_; }
+
+  // After each turn of a shard.
+  std::function<void(ShardIndex)> on_turn = {};
+  // Turns that had something to do, of all shards; and all steps of all actors.
+  uint64_t turns_with_work() const;
+  uint64_t steps() const { return steps_; }
+
+  void fail(const std::string& what);
+  bool failed() const { return failed_; }
+
   // Ends everything and asserts that nothing is left of it.
   void finish();
   bool ended() const;
 
   Instant now() const { return network_.now(); }
   Network& network() { return network_; }
+  SimBackend& backend(ShardIndex index) { return *backends_[index]; }
   ServerContext& context() { return context_; }
   Shard& shard(ShardIndex index) { return *shards_[index]; }
   ShardIndex shards() const { return static_cast<ShardIndex>(shards_.size()); }
@@ -201,9 +229,17 @@ class World {
 
   bool runnable(ShardIndex index) const;
   bool pump_clients();
+  void equal(uint64_t found, uint64_t wanted, const char* what);
   void move_time(Instant until);
   static Routes make_routes(Scripts& scripts);
 
+  const std::function<void(const std::string&)> fail_;
+  bool failed_ = false;
+  Trace* const trace_;
+  uint64_t steps_ = 0;
+  Duration jumped_{};
+  std::vector<double> paces_;
+  std::vector<ShardIndex> ready_;
   Prng prng_;
   Faults faults_;
   Network network_;
@@ -216,6 +252,7 @@ class World {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<Client*> moving_;  // those whose socket is open
   std::vector<std::byte> client_buffer_ = std::vector<std::byte>(256 * 1024);
 };
 
