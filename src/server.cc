@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "server_core.h"
+#include "signals_blocked.h"
 
 namespace ringcast {
 
@@ -104,35 +105,11 @@ void Server::log(LogLevel level, std::string_view event, std::initializer_list<L
 
 namespace {
 
-// The signals run() waits for, blocked on its thread meanwhile and readable here. The
-// server's own threads block every signal, so they arrive nowhere else in a program
-// that has no other threads.
-class Signals {
- public:
-  explicit Signals(bool reload) {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGINT);
-    if (reload) sigaddset(&set_, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    fd_ = Descriptor(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
-  }
-  ~Signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-
-  int fd() const { return fd_.fd(); }
-  // 0 when none is pending.
-  int next() const {
-    signalfd_siginfo info;
-    return read(fd_.fd(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
-  }
-
- private:
-  sigset_t set_;
-  sigset_t before_;
-  Descriptor fd_;
-};
+// 0 when none is pending.
+int next_signal(int descriptor) {
+  signalfd_siginfo info;
+  return read(descriptor, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+}
 
 }  // namespace
 
@@ -142,8 +119,10 @@ int Server::run() {
     log_to_stderr(options.notice);
     return options.exit_code;
   }
-  std::optional<Signals> signals;
-  if (options.handle_signals) signals.emplace(options.reload != nullptr);
+  // The server's own threads block every signal, so these arrive nowhere else in a program
+  // that has no other threads.
+  std::optional<internal::SignalsBlocked> blocked;
+  if (options.handle_signals) blocked.emplace(internal::handled_signals(options));
   if (!core_->started()) {
     if (const StartResult started = start(); !started) {
       log_to_stderr(started.error);
@@ -154,10 +133,10 @@ int Server::run() {
   const std::chrono::seconds drain(options.drain_seconds);
   bool draining = false;
   for (;;) {
-    pollfd waits[] = {{core_->ended_event(), POLLIN, 0}, {signals ? signals->fd() : -1, POLLIN, 0}};
+    pollfd waits[] = {{core_->ended_event(), POLLIN, 0}, {core_->signal_event(), POLLIN, 0}};
     if (poll(waits, std::size(waits), -1) < 0 && errno != EINTR) break;
     if (waits[0].revents != 0) break;
-    for (int signal = 0; signals && (signal = signals->next()) != 0;) {
+    for (int signal = 0; blocked && (signal = next_signal(core_->signal_event())) != 0;) {
       if (signal == SIGHUP) {
         (void)internal::guarded(core_->logger(), "reload", [&options] { options.reload(); });
         continue;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,28 +26,13 @@
 #include "io/make_backend.h"
 #include "options_parts.h"
 #include "ringcast/option_table.h"
+#include "signals_blocked.h"
 #include "websocket_route.h"
 
 namespace ringcast::internal {
 namespace {
 
-// Threads started meanwhile inherit a mask with every signal blocked: the process's
-// signals are its own business, so they never interrupt a shard.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
-
+// The process's signals are its own business, so they never interrupt a thread of ours.
 template <class Make>
 auto blocking_signals(Make make) {
   const SignalsBlocked blocked;
@@ -145,6 +131,15 @@ class HttpGate final : public HttpHandler {
 };
 
 }  // namespace
+
+sigset_t handled_signals(const Options& options) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  if (options.reload) sigaddset(&signals, SIGHUP);
+  return signals;
+}
 
 ServerCore::ServerCore(Options options, Server& server)
     : options_(std::move(options)),
@@ -274,7 +269,14 @@ std::string ServerCore::start() {
   if (!cpus) return "cpus: '" + options_.cpus + "' is not a list of cores such as 0-3,6";
   cpus_ = *cpus;
   ended_event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!ended_event_) return "no descriptor is left for the server";
+  // Made now, though only run() reads it: by then clients may have taken every descriptor.
+  if (options_.handle_signals) {
+    const sigset_t signals = handled_signals(options_);
+    signal_event_ = Descriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  if (!ended_event_ || (options_.handle_signals && !signal_event_)) {
+    return "no descriptor is left for the server";
+  }
 
   for (PendingRoute& pending : pending_) {
     if (pending.cable != nullptr) {

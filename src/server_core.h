@@ -4,6 +4,8 @@
 // touch it.
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -46,6 +48,8 @@ class ServerCore {
   bool ready() const { return state_.load(std::memory_order_acquire) == State::running; }
   // Becomes readable when the last shard has ended.
   int ended_event() const { return ended_event_.fd(); }
+  // Becomes readable when a signal for run() is pending; -1 if it handles none.
+  int signal_event() const { return signal_event_.fd(); }
 
   BroadcastStatus publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload);
   BroadcastStatus publish(const std::vector<Server::Broadcast>& batch);
@@ -110,6 +114,7 @@ class ServerCore {
   std::atomic<State> state_{State::fresh};
   std::atomic<size_t> running_shards_{0};
   Descriptor ended_event_;
+  Descriptor signal_event_;
 
   std::mutex join_mutex_;
   std::vector<std::thread> threads_;  // guarded by join_mutex_ once running
@@ -119,6 +124,9 @@ class ServerCore {
   std::atomic<uint64_t> outside_too_large_{0};
   std::atomic<uint64_t> outside_invalid_{0};
 };
+
+// What run() waits for.
+sigset_t handled_signals(const Options& options);
 
 // The shards' word for what became of a publish, in the embedder's terms.
 constexpr BroadcastStatus told(PublishStatus status) {

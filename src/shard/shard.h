@@ -278,6 +278,7 @@ class Shard {
 
   std::vector<Listener> listeners_;
   Deadline accept_deadline_;  // accepting again after EMFILE
+  bool exhausted_ = false;    // no descriptor was left for the last one who came
   Deadline drain_deadline_;   // the next step of the drain
   Deadline report_deadline_;
   Deadline watch_deadline_;

@@ -32,6 +32,7 @@ void Shard::accepted(const Completion& completion) {
   if (!completion.more) listeners_[which].armed = false;
   if (completion.result >= 0) {
     counters_.accepted.add();
+    exhausted_ = false;
     const ShardIndex to = least_loaded();
     const bool tls = listeners_[which].tls;
     if (to == index_ || !hub_.hand_over(completion.result, tls, to)) {
@@ -46,7 +47,11 @@ void Shard::accepted(const Completion& completion) {
     if (exhausted) {
       // Accepting again at once would only spin; a connection that ends makes room.
       counters_.accept_pauses.add();
-      log_.log(now(), LogLevel::warn, "accept_paused", {{"errno", int64_t{-completion.result}}});
+      // Once for as long as it lasts.
+      if (!exhausted_) {
+        log_.log(now(), LogLevel::warn, "accept_paused", {{"errno", int64_t{-completion.result}}});
+      }
+      exhausted_ = true;
       timers_.schedule(accept_deadline_, now() + kAcceptPause);
       return;
     }
