@@ -1,0 +1,30 @@
+// The names that Rails makes of its models, so that ours are equal: GlobalIDs
+// (gid://app/User/7), their form in stream names, and the identifier of a connection in
+// the name of its internal channel. Pure; any thread.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ringcast {
+
+// A model's id as GlobalID writes it: letters, digits and _ . - ~ stay, a space becomes
+// '+', other bytes %XX in upper case.
+std::string escape_global_id(std::string_view id);
+
+// Whether the text is "gid://APP/MODEL/ID[/ID…]" with an app of letters, digits, '-', '_'
+// and '.', a constant's name, and ids as escape_global_id writes them.
+bool valid_global_id(std::string_view text);
+
+// to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…".
+std::string global_id_param(std::string_view global_id);
+
+// What one identifier contributes to names: the param of a GlobalID, any other text as it is.
+std::string identifier_param(std::string_view identifier);
+
+// The identifier of a connection that has all of these: each as above, sorted as text,
+// joined with ':'. Behind "action_cable/" it names the channel for remote disconnects.
+std::string connection_identifier(std::span<const std::string> identifiers);
+
+}  // namespace ringcast
