@@ -3,6 +3,7 @@
 //   sim --seed N [--trace]                         one
 //   --complete   fails if a fault never fired or a state edge was never crossed
 //   --quiet      only what failed, and one line
+//   --hang-seconds N   a seed that takes longer goes round in circles (120)
 // Exit status 1: a seed failed, and the command that replays it was printed.
 #include <unistd.h>
 
@@ -18,9 +19,6 @@
 
 namespace ringcast::sim {
 namespace {
-
-// A seed takes milliseconds; one that takes so long goes round in circles.
-constexpr unsigned kHangSeconds = 120;
 
 std::string program;
 uint64_t seed_now = 0;
@@ -48,6 +46,7 @@ struct Arguments {
   uint64_t first = 0;
   uint64_t seeds = 300;
   unsigned seconds = 0;
+  unsigned hang_seconds = 120;  // a seed takes milliseconds: one that takes so long goes round in circles
   bool trace = false;
   bool complete = false;
   bool quiet = false;
@@ -64,6 +63,8 @@ bool parse(int count, char** values, Arguments& arguments) {
     } else if (name == "--seconds") {
       arguments.seconds = static_cast<unsigned>(number());
       arguments.seeds = UINT64_MAX;
+    } else if (name == "--hang-seconds") {
+      arguments.hang_seconds = static_cast<unsigned>(number());
     } else if (name == "--seed") {
       arguments.first = number();
       arguments.seeds = 1;
@@ -89,7 +90,7 @@ int run(const Arguments& arguments) {
   for (; seeds_done < arguments.seeds; ++seeds_done) {
     if (arguments.seconds > 0 && elapsed() > arguments.seconds) break;
     seed_now = arguments.first + seeds_done;
-    alarm(kHangSeconds);
+    alarm(arguments.hang_seconds);
     Trace trace;
     if (arguments.trace) trace.print_to(stdout);
     const SwarmResult result = run_swarm(seed_now, coverage, trace);
@@ -121,10 +122,10 @@ int main(int count, char** values) {
   sim::program = values[0];
   sim::Arguments arguments;
   if (!sim::parse(count, values, arguments)) {
-    std::fprintf(
-        stderr,
-        "usage: %s [--seeds N] [--first SEED] [--seconds S] [--seed N] [--trace] [--complete] [--quiet]\n",
-        values[0]);
+    std::fprintf(stderr,
+                 "usage: %s [--seeds N] [--first SEED] [--seconds S] [--seed N] [--trace] [--complete] "
+                 "[--quiet] [--hang-seconds N]\n",
+                 values[0]);
     return 2;
   }
   fix_string_hash_seed(1);  // maps are walked in one order, in every process

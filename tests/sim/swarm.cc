@@ -276,7 +276,8 @@ void Swarm::publish_several() {
   for (size_t i = 0; i < count; ++i) {
     const std::string& name = oracle_.name(stream);
     const std::string payload = oracle_.payload(stream, PayloadKind::json, stage_.payload_bytes());
-    messages.push_back(Message::create(name, hash64(name), PayloadKind::json, as_bytes(payload)));
+    messages.push_back(Message::create(name, hash64(name), PayloadKind::json, as_bytes(payload),
+                                       &world_.context().message_bytes));
     oracle_.published(stream, Oracle::kOutside, PayloadKind::json, payload);
   }
   home.publish_reserved(messages);
@@ -357,6 +358,9 @@ void Swarm::end_peers() {
   }
   world_.settle();
   if (world_.failed()) return;
+  if (const uint64_t bytes = world_.context().message_bytes.total(); bytes != 0) {
+    world_.fail("everybody has gone, and messages of " + std::to_string(bytes) + " bytes are left");
+  }
   for (ShardIndex i = 0; i < world_.shards(); ++i) {
     Shard& shard = world_.shard(i);
     const uint64_t left[] = {shard.counters().connections.value(), shard.counters().subscriptions.value(),

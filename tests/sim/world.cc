@@ -496,7 +496,7 @@ Client& World::open_cable(ShardIndex shard) {
 
 bool World::publish(std::string_view stream, std::string_view payload, PayloadKind kind) {
   return shards_[home_of(stream)]->publish_from_outside(
-      Message::create(stream, hash64(stream), kind, as_bytes(payload)));
+      Message::create(stream, hash64(stream), kind, as_bytes(payload), &context_.message_bytes));
 }
 
 void World::post(ShardIndex shard, Inbox::Task task) {
