@@ -29,7 +29,7 @@ struct Subscription {
   uint32_t owner;     // the SessionChannel's index; 0 on raw routes
   uint32_t position;  // in its log's SubscriberRing
   SlotId id;
-  LapPolicy policy;
+  LapPolicy policy = LapPolicy::close;
   // Of the same connection, newest first.
   Subscription* next = nullptr;
   Subscription* previous = nullptr;

@@ -157,12 +157,29 @@ TEST(ListenOn, AnIpv6ListenerLeavesIpv4Alone) {
   EXPECT_EQ(peer_address(accept_within_ten_seconds(six.fd()).fd()), *IpAddress::parse("::1"));
 }
 
+// Nothing is set on accepted sockets: they have these from their listener.
+TEST(SocketOptions, OfAListenerAreInheritedByWhatItAccepts) {
+  std::string error;
+  const Descriptor listener = listen_on(loopback(0), Listener::first, &error);
+  ASSERT_TRUE(listener) << error;
+  EXPECT_TRUE(set_for_accepted(listener.fd(), {.send_buffer_bytes = 100'000,
+                                               .unsent_low_water_bytes = 65'536,
+                                               .user_timeout_s = 30,
+                                               .keepalive_s = 60}));
+  const Descriptor client = connect_to(*local_address(listener.fd()));
+  const Descriptor accepted = accept_within_ten_seconds(listener.fd());
+  ASSERT_TRUE(accepted);
+  EXPECT_EQ(option(accepted.fd(), SOL_SOCKET, SO_SNDBUF), 200'000);
+  EXPECT_EQ(option(accepted.fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65'536);
+  EXPECT_EQ(option(accepted.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
+  EXPECT_EQ(option(accepted.fd(), SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(option(accepted.fd(), IPPROTO_TCP, TCP_KEEPIDLE), 60);
+}
+
 TEST(SocketOptions, ReachTheKernel) {
   std::string error;
   const Descriptor socket = make_tcp_socket(true, &error);
   ASSERT_TRUE(socket) << error;
-  EXPECT_TRUE(set_unsent_low_water(socket.fd(), 65'536));
-  EXPECT_EQ(option(socket.fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65'536);
   EXPECT_TRUE(set_send_buffer(socket.fd(), 100'000));
   EXPECT_EQ(option(socket.fd(), SOL_SOCKET, SO_SNDBUF), 200'000);
   EXPECT_FALSE(set_send_buffer(-1, 1));

@@ -165,10 +165,10 @@ TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
     stream.logs.back()->cable = cable;
     stream.logs.back()->identifier = identifier;
   }
-  EXPECT_EQ(stream.find_log(false, ""), stream.logs[0].get());
-  EXPECT_EQ(stream.find_log(true, "{\"a\":1}"), stream.logs[1].get());
-  EXPECT_EQ(stream.find_log(true, ""), stream.logs[2].get());
-  EXPECT_EQ(stream.find_log(true, "{\"a\":2}"), nullptr);
+  EXPECT_EQ(stream.find_log(false, "", 0), stream.logs[0].get());
+  EXPECT_EQ(stream.find_log(true, "{\"a\":1}", 0), stream.logs[1].get());
+  EXPECT_EQ(stream.find_log(true, "", 0), stream.logs[2].get());
+  EXPECT_EQ(stream.find_log(true, "{\"a\":2}", 0), nullptr);
   EXPECT_EQ(stream.cable_logs(), 2u);
 }
 
