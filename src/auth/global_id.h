@@ -3,9 +3,9 @@
 // the name of its internal channel. Pure; any thread.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ringcast {
 
@@ -20,11 +20,9 @@ bool valid_global_id(std::string_view text);
 // to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…".
 std::string global_id_param(std::string_view global_id);
 
-// What one identifier contributes to names: the param of a GlobalID, any other text as it is.
-std::string identifier_param(std::string_view identifier);
-
-// The identifier of a connection that has all of these: each as above, sorted as text,
-// joined with ':'. Behind "action_cable/" it names the channel for remote disconnects.
-std::string connection_identifier(std::span<const std::string> identifiers);
+// The identifier of a connection from what each of its identifiers contributes, the param
+// of a GlobalID or any other text as it is: sorted as text, joined with ':'. Behind
+// "action_cable/" it names the channel for remote disconnects.
+std::string connection_identifier(std::vector<std::string> params);
 
 }  // namespace ringcast

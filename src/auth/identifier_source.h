@@ -9,7 +9,11 @@
 //   query.NAME                        a parameter of the URL: proves nothing by itself
 //
 // or a template of text around {SOURCE}, one or several: "gid://app/User/{jwt.sub}". In a
-// GlobalID values are escaped as Rails escapes them. POINTER is a JSON Pointer (RFC 6901).
+// GlobalID values are escaped as Rails escapes them. POINTER is a JSON Pointer (RFC 6901),
+// and a claim is written as one of its tokens: jwt.https:~1~1example.com~1id.
+//
+// Two users never get one identifier from a template: a value that contains the text
+// behind its place is refused.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +55,9 @@ struct IdentifierValue {
     refused,  // somebody says it, but not credibly, or not in a form that can be a name
   };
   Status status = Status::missing;
-  Json value;          // ok: a string that is not blank, or a number
+  Json value;  // ok: a string that is not blank, or a number
+  // What it contributes to connection_identifier: the value's text, or the GlobalID's param.
+  std::string param;
   std::string reason;  // otherwise: "the cookie user_id is expired"; never the credential itself
   RailsError cookie_error =
       RailsError::none;  // of the cookie that failed; marshal deserves a log line of its own
@@ -73,6 +79,7 @@ class IdentifierSource {
   bool needs_jwt() const;
   // Whether a request's own headers decide, so trusted proxies must be configured.
   bool needs_trusted_headers() const;
+  bool is_global_id() const { return global_id_; }
 
   IdentifierValue evaluate(const CredentialSource& credentials) const;
 
@@ -84,7 +91,11 @@ class IdentifierSource {
     std::vector<std::string> pointer;  // unescaped reference tokens
 
     static std::optional<Lookup> parse(std::string_view text, std::string* error);
+    // What a log calls it: "the signed cookie user_id".
+    std::string label() const;
+    // A usable value as it is, or why there is none.
     IdentifierValue find(const CredentialSource& credentials) const;
+    IdentifierValue find_cookie(const CredentialSource& credentials) const;
   };
   struct Part {
     std::string text;  // in front of the lookup
@@ -92,7 +103,8 @@ class IdentifierSource {
   };
 
   bool parse_template(std::string_view text, std::string* error);
-  bool check_global_id(std::string* error) const;
+  bool well_formed_global_id() const;
+  IdentifierValue fill_in(const CredentialSource& credentials) const;
   bool needs(Lookup::Kind kind) const;
 
   std::string name_;
