@@ -22,12 +22,10 @@
 #include <string_view>
 #include <vector>
 
+#include "shard/limits.h"
 #include "shard/message.h"
 
 namespace ringcast::sim {
-
-// What a lapped subscriber of the stream meets: only closing leaves no holes.
-enum class LapPolicy : uint8_t { close, drop_oldest, latest };
 
 class Oracle {
  public:

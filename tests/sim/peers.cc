@@ -21,8 +21,9 @@ uint64_t number_in(std::string_view text) {
 // --- The stage ----------------------------------------------------------------------------
 
 size_t Stage::payload_bytes() {
-  static constexpr size_t kSizes[] = {0, 20, 130, 1500, 70'000};
-  const size_t most = kSizes[prng.below(std::size(kSizes))];
+  // Large ones are few: they cost the most and show the least.
+  static constexpr size_t kSizes[] = {0, 20, 130, 1500};
+  const size_t most = prng.chance(0.05) ? 70'000 : kSizes[prng.below(std::size(kSizes))];
   return prng.below(std::min(most, payload_bytes_max) + 1);
 }
 
@@ -161,9 +162,11 @@ CallResult RawPeer::heard(RawSocket& socket, Opcode opcode, std::string_view tex
       added_[number] = &run;
       stage_.coverage.reached(Edge::stream_added);
     }
-  } else if (text.starts_with("!burst")) {
-    for (uint64_t i = 0; i < number; ++i) {
-      const std::string payload = stage_.oracle.payload(stage_.any_stream(), PayloadKind::json, 30);
+  } else if (text.starts_with("!burst") || text.starts_with("!flood")) {
+    const bool flood = text.starts_with("!flood");
+    for (uint64_t i = flood ? 0 : 90 - number; i < 90; ++i) {
+      const size_t stream = flood ? number : stage_.any_stream();
+      const std::string payload = stage_.oracle.payload(stream, PayloadKind::json, 30);
       (void)stage_.broadcast(socket, shard, payload, PayloadKind::json);
     }
   } else if (text.starts_with("!bad")) {
@@ -221,6 +224,10 @@ void RawPeer::move() {
       client_.send(encode({.opcode = 0, .payload = rest}));
     }
   }
+}
+
+void RawPeer::flood(size_t stream) {
+  if (client_.upgraded() && alive()) client_.send_frame(Opcode::text, "!flood " + std::to_string(stream));
 }
 
 void RawPeer::read(const Client::Frame& frame) {

@@ -96,6 +96,8 @@ class RawPeer final : public Peer {
   RawPeer(Stage& stage, ShardIndex shard, std::vector<size_t> streams, bool fails = false);
   void move() override;
   void check_whole() override;
+  // Has more published at once than a lane holds.
+  void flood(size_t stream);
 
   static void install(Stage& stage);
 

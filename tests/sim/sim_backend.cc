@@ -109,6 +109,7 @@ int Network::connect(int fd, uint16_t port) {
   near.other = far.get();
   far->other = &near;
   (*listener)->backlog.push_back(std::move(far));
+  (*listener)->tell();
   return 0;
 }
 
@@ -141,6 +142,7 @@ int64_t Network::send(int fd, Bytes bytes) {
   if (socket.other == nullptr) {
     // The first bytes to a closed end are taken; its answer is RST.
     socket.reset = true;
+    socket.tell();
     return static_cast<int64_t>(bytes.size());
   }
   Socket& other = *socket.other;
@@ -148,6 +150,7 @@ int64_t Network::send(int fd, Bytes bytes) {
   const size_t taken = std::min(room, bytes.size());
   if (taken == 0 && !bytes.empty()) return -EAGAIN;
   other.inbox.push(bytes.first(taken));
+  other.tell();
   return static_cast<int64_t>(taken);
 }
 
@@ -161,13 +164,16 @@ int64_t Network::recv(int fd, MutableBytes into) {
   const size_t count = std::min(into.size(), socket.inbox.size());
   if (count == 0) return socket.finished || socket.was_reset ? 0 : -EAGAIN;
   socket.inbox.pop(into.first(count));
+  if (socket.other != nullptr) socket.other->tell();
   return static_cast<int64_t>(count);
 }
 
 void Network::shutdown(int fd) {
   Socket& socket = at(fd);
   socket.sent_finish = true;
-  if (socket.other != nullptr) socket.other->finished = true;
+  if (socket.other == nullptr) return;
+  socket.other->finished = true;
+  socket.other->tell();
 }
 
 void Network::end(Socket& socket, bool reset) {
@@ -176,6 +182,7 @@ void Network::end(Socket& socket, bool reset) {
   Socket& other = *socket.other;
   other.other = nullptr;
   other.finished = true;
+  other.tell();
   if (reset || !socket.inbox.empty()) {
     other.reset = true;
     other.inbox.clear();
@@ -195,6 +202,7 @@ void Network::break_connection(int fd, bool told) {
   socket.finished = true;
   socket.inbox.clear();
   (told ? socket.was_reset : socket.reset) = true;
+  socket.tell();
 }
 
 bool Network::acceptable(int fd) const {
@@ -215,6 +223,7 @@ bool Network::writable(int fd) const {
 
 void Network::set_send_buffer(int fd, size_t bytes) {
   at(fd).send_buffer = bytes;
+  at(fd).tell();
 }
 
 // ---- SimBackend
@@ -269,8 +278,9 @@ size_t SimBackend::operations_in_flight() const noexcept {
   return count;
 }
 
-bool SimBackend::ready() const {
+bool SimBackend::ready() {
   if (woken_.load() || !closing_.empty()) return true;
+  if (!news_) return false;
   for (size_t i = 0; i < armed_.size(); ++i) {
     const Armed& armed = armed_[i];
     const int fd = static_cast<int>(i);
@@ -279,6 +289,7 @@ bool SimBackend::ready() const {
       return true;
     }
   }
+  news_ = false;
   return false;
 }
 
@@ -373,6 +384,8 @@ void SimBackend::arm(const Submission& submission, uint8_t kind) {
   RC_ASSERT(!armed.armed[kind]);
   armed.armed[kind] = true;
   armed.token[kind] = submission.token;
+  network_.watch(submission.fd, &news_);
+  news_ = true;
 }
 
 void SimBackend::cancel(int fd, uint8_t kind) {

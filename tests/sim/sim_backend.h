@@ -53,6 +53,8 @@ class Network {
   size_t unread(int fd) const { return at(fd).inbox.size(); }
 
   void set_send_buffer(int fd, size_t bytes);
+  // Sets `*news` whenever the socket may have become readable, writable or acceptable.
+  void watch(int fd, bool* news) { at(fd).news = news; }
   // Descriptors from `limit` on are refused with -EMFILE.
   void set_descriptor_limit(int limit) { descriptor_limit_ = limit; }
   int descriptor_limit() const { return descriptor_limit_; }
@@ -83,6 +85,10 @@ class Network {
     bool reset = false;      // the other end sent RST, not reported yet
     bool was_reset = false;  // and reported
     bool sent_finish = false;
+    bool* news = nullptr;
+    void tell() {
+      if (news != nullptr) *news = true;
+    }
   };
 
   Socket& at(int fd);
@@ -135,7 +141,7 @@ class SimBackend final : public Backend {
 
   // Whether a turn now would have something to hand over, and until when the last one
   // would have slept: what a scheduler of several shards needs to know.
-  bool ready() const;
+  bool ready();
   Instant sleeping_until() const { return sleeping_until_; }
 
  private:
@@ -163,6 +169,7 @@ class SimBackend final : public Backend {
 
   Network& network_;
   const Sleep sleep_;
+  bool news_ = true;            // something may be ready
   std::vector<Armed> armed_;    // by descriptor
   std::vector<uint64_t> sent_;  // by descriptor: the turn that last sent
   uint64_t turns_ = 0;

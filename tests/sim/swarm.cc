@@ -33,6 +33,7 @@ class Swarm {
   void publish();
   void publish_several();
   void disturb();
+  void congest();
   void rest();
   void end_peers();
 
@@ -70,7 +71,11 @@ Limits Swarm::draw_limits(Prng& prng) {
     limits.message_bytes = 2048;
     limits.frame_log_bytes = 16 * 1024;
   }
+  limits.stream_policies = {{"oldest*", LapPolicy::drop_oldest}, {"latest*", LapPolicy::latest}};
   if (may(0.3)) limits.outbox_bytes = 8 * 1024;
+  if (may(0.3)) limits.backlog_bytes = 128 * 1024;
+  if (may(0.2)) limits.queued_bytes = 256 * 1024;
+  if (may(0.1)) limits.memory_bytes = 512 * 1024;
   if (may(0.5)) limits.mailbox_items = 64;
   if (may(0.3)) limits.broadcast_inbox_items = 16;
   if (may(0.1)) limits.subscriptions_per_connection = 3;
@@ -161,7 +166,12 @@ void Swarm::add_streams() {
   for (size_t i = 0; i < count; ++i) {
     // Anywhere, or all at one home.
     const auto home = static_cast<ShardIndex>(prng_.below(world_.shards()));
-    oracle_.add_stream(world_.stream_at(home, "stream" + std::to_string(i) + "_"));
+    const uint64_t policy = prng_.below(10);
+    const char* const prefix = policy == 0 ? "oldest" : policy == 1 ? "latest" : "stream";
+    oracle_.add_stream(world_.stream_at(home, prefix + std::to_string(i) + "_"),
+                       policy == 0   ? LapPolicy::drop_oldest
+                       : policy == 1 ? LapPolicy::latest
+                                     : LapPolicy::close);
   }
 }
 
@@ -283,6 +293,24 @@ void Swarm::publish_several() {
   home.publish_reserved(messages);
 }
 
+// One shard hardly moves while others publish to it, more than their lanes hold, and
+// subscribers come and go.
+void Swarm::congest() {
+  const size_t stream = stage_.any_stream();
+  const ShardIndex home = world_.home_of(oracle_.name(stream));
+  world_.set_pace(home, 0.002);
+  coverage_.reached(Edge::shard_starved);
+  for (const auto& peer : stage_.peers) {
+    if (auto* const raw = dynamic_cast<RawPeer*>(peer.get())) raw->flood(stream);
+  }
+  for (int i = 0; i < 30; ++i) world_.step();
+  for (int i = 0; i < 4; ++i) {
+    connect();
+    if (Peer* const peer = any_peer()) peer->leave();
+    for (int steps = 0; steps < 20; ++steps) world_.step();
+  }
+}
+
 // What befalls a peer, a shard or time itself.
 void Swarm::disturb() {
   const auto shard = static_cast<ShardIndex>(prng_.below(world_.shards()));
@@ -302,6 +330,7 @@ void Swarm::disturb() {
       if (peer != nullptr) peer->leave();
       return;
     case 5:
+      if (bursts_ && may(0.3)) return congest();
       if (!starves_) return;
       coverage_.reached(Edge::shard_starved);
       return world_.set_pace(shard, may(0.4) ? 1.0 : may(0.5) ? 0.03 : 0.002);
