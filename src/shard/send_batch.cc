@@ -36,7 +36,8 @@ void SendBatch::add(Connection& connection) {
               .wire = 0,
               .first_move = static_cast<uint32_t>(moves_.size()),
               .moves = 0,
-              .result = 0};
+              .result = 0,
+              .held_back = false};
   parts_.clear();
   if (TlsLink* const link = connection.tls()) {
     if (!seal_into(*link, connection, entry)) return;
@@ -46,7 +47,7 @@ void SendBatch::add(Connection& connection) {
     entry.offered = entry.wire = entry.bytes;
     submit_parts(connection, entry);
   }
-  awaited_ = awaited_ || connection.awaits_settling() || shard_.draining();
+  awaited_ = awaited_ || entry.held_back || connection.awaits_settling() || shard_.draining();
   connection.batch_entry = static_cast<uint32_t>(entries_.size());
   entries_.push_back(entry);
 }
@@ -113,6 +114,8 @@ bool SendBatch::seal_into(TlsLink& link, Connection& connection, Entry& entry) {
     entry.offered += bytes;
   }
   if (!sealed_parts_.empty()) link.seal(sealed_parts_);
+  // Without room nobody looked what else there is.
+  entry.held_back = room == 0 || entry.offered < entry.bytes;
   const Bytes records = link.unsent();
   if (records.empty()) return false;
   entry.wire = records.size();
@@ -160,7 +163,7 @@ void SendBatch::settle(Entry& entry, Connection& connection) {
   if (TlsLink* const link = connection.tls()) {
     link->taken(taken);
     left = entry.offered;  // sealed: as good as sent
-    if (taken == entry.wire && entry.offered < entry.bytes) shard_.mark_dirty(connection);
+    if (taken == entry.wire && entry.held_back) shard_.mark_dirty(connection);
   }
   if (Outbox* outbox = connection.outbox()) {
     const size_t urgent = std::min(left, entry.urgent_bytes);

@@ -61,6 +61,7 @@ class SendBatch {
     uint32_t first_move;
     uint32_t moves;
     int32_t result;  // of `wire`: bytes taken, or -errno
+    bool held_back;  // with TLS: there may be more than was sealed, which nothing but settling wakes
   };
   // A cursor moved ahead of its send.
   struct Move {
