@@ -51,6 +51,8 @@ uint64_t big_endian(std::string_view bytes) {
 
 // ── TCP ──────────────────────────────────────────────────────────────────────
 
+TcpClient::TcpClient() = default;
+
 TcpClient::~TcpClient() {
   close();
 }
@@ -58,6 +60,8 @@ TcpClient::~TcpClient() {
 TcpClient::TcpClient(TcpClient&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       end_(other.end_),
+      tls_(std::move(other.tls_)),
+      unsent_(std::move(other.unsent_)),
       received_(std::move(other.received_)),
       consumed_(std::exchange(other.consumed_, 0)) {}
 
@@ -66,6 +70,8 @@ TcpClient& TcpClient::operator=(TcpClient&& other) noexcept {
     close();
     fd_ = std::exchange(other.fd_, -1);
     end_ = other.end_;
+    tls_ = std::move(other.tls_);
+    unsent_ = std::move(other.unsent_);
     received_ = std::move(other.received_);
     consumed_ = std::exchange(other.consumed_, 0);
   }
@@ -87,25 +93,85 @@ TcpClient TcpClient::connect(uint16_t port) {
   return client;
 }
 
-bool TcpClient::send(std::string_view bytes, size_t chop_bytes) {
+TcpClient TcpClient::connect_tls(uint16_t port, const TlsClientOptions& options) {
+  TcpClient client = connect(port);
+  if (!client.open()) return client;
+  client.tls_ = std::make_unique<TlsClient>(options);
+  client.tls_->start();
+  client.shake_hands();
+  return client;
+}
+
+// Until it is done, or never will be.
+bool TcpClient::shake_hands() {
   const auto deadline = Clock::now() + kPatience;
-  while (!bytes.empty()) {
-    if (!open()) return false;
-    const size_t chop = chop_bytes == 0 ? bytes.size() : std::min(chop_bytes, bytes.size());
-    const ssize_t sent = ::send(fd_, bytes.data(), chop, MSG_NOSIGNAL | MSG_DONTWAIT);
+  queue({});
+  while (flush() && !tls_->done() && !tls_->failed() && read_some()) {
+    if (tls_->done() || tls_->failed() || !unsent_.empty()) continue;
+    if (!wait_for(fd_, POLLIN, deadline)) end_ = End::timed_out;
+  }
+  flush();
+  return tls_->done();
+}
+
+void TcpClient::queue(std::string_view bytes) {
+  if (!tls_) {
+    unsent_.append(bytes);
+    return;
+  }
+  if (!bytes.empty()) tls_->write(bytes);
+  unsent_ += tls_->take_output();
+}
+
+bool TcpClient::flush() {
+  const auto deadline = Clock::now() + kPatience;
+  size_t sent_bytes = 0;
+  while (sent_bytes < unsent_.size()) {
+    const ssize_t sent = open() ? ::send(fd_, unsent_.data() + sent_bytes, unsent_.size() - sent_bytes,
+                                         MSG_NOSIGNAL | MSG_DONTWAIT)
+                                : -1;
+    const int error = sent < 0 ? errno : 0;
     if (sent > 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
-    } else if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      sent_bytes += static_cast<size_t>(sent);
+    } else if (open() && (error == EAGAIN || error == EWOULDBLOCK)) {
       // At the peer's FIN only writability is left to wait for.
       const short events = end_ == End::none ? POLLOUT | POLLIN : POLLOUT;
-      if (!wait_for(fd_, events, deadline)) return false;
-    } else if (sent < 0 && errno != EINTR) {
-      read_some();
-      return false;
+      if (!wait_for(fd_, events, deadline)) break;
+    } else if (error != EINTR) {
+      break;
     }
     read_some();
   }
+  const bool all = sent_bytes == unsent_.size();
+  if (!all) read_some();
+  unsent_.clear();
+  return all;
+}
+
+bool TcpClient::send(std::string_view bytes, size_t chop_bytes) {
+  do {
+    const size_t chop = chop_bytes == 0 ? bytes.size() : std::min(chop_bytes, bytes.size());
+    queue(bytes.substr(0, chop));
+    if (!flush()) return false;
+    bytes.remove_prefix(chop);
+  } while (!bytes.empty());
   return true;
+}
+
+bool TcpClient::send_until_stalled(std::string_view bytes, std::chrono::milliseconds stalled) {
+  queue(bytes);
+  size_t sent_bytes = 0;
+  while (sent_bytes < unsent_.size()) {
+    const ssize_t sent =
+        ::send(fd_, unsent_.data() + sent_bytes, unsent_.size() - sent_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      sent_bytes += static_cast<size_t>(sent);
+    } else if (errno != EINTR && (errno != EAGAIN || !wait_for(fd_, POLLOUT, Clock::now() + stalled))) {
+      break;
+    }
+  }
+  unsent_.erase(0, sent_bytes);
+  return unsent_.empty();
 }
 
 std::string_view TcpClient::received(size_t bytes_min) {
@@ -137,12 +203,18 @@ bool TcpClient::read_some() {
   std::array<char, 65536> buffer;
   for (;;) {
     const ssize_t bytes = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (bytes > 0 && tls_) {
+      tls_->receive({buffer.data(), static_cast<size_t>(bytes)});
+      received_ += tls_->take_received();
+      queue({});  // what TLS itself has to say to it goes with the next flush
+      continue;
+    }
     if (bytes > 0) {
       received_.append(buffer.data(), static_cast<size_t>(bytes));
       continue;
     }
     if (bytes == 0) {
-      end_ = End::closed;
+      end_ = !tls_ || tls_->closed() ? End::closed : End::truncated;
       return false;
     }
     if (errno == EINTR) continue;
@@ -153,6 +225,11 @@ bool TcpClient::read_some() {
 }
 
 void TcpClient::shutdown_write() {
+  if (tls_) {
+    tls_->close();
+    queue({});
+    flush();
+  }
   shutdown(fd_, SHUT_WR);
 }
 
@@ -219,14 +296,16 @@ HttpAnswer read_http_answer(TcpClient& client) {
   return answer;
 }
 
-HttpAnswer http_get(uint16_t port, std::string_view path) {
-  TcpClient client = TcpClient::connect(port);
+HttpAnswer http_get(TcpClient client, std::string_view path) {
   if (!client.open()) return {};
   std::string request = "GET ";
-  request.append(path).append(" HTTP/1.1\r\nHost: 127.0.0.1:").append(std::to_string(port));
-  request.append("\r\nConnection: close\r\n\r\n");
+  request.append(path).append(" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
   client.send(request);
   return read_http_answer(client);
+}
+
+HttpAnswer http_get(uint16_t port, std::string_view path) {
+  return http_get(TcpClient::connect(port), path);
 }
 
 // ── WebSocket ────────────────────────────────────────────────────────────────
@@ -248,7 +327,10 @@ std::string WebSocketClient::request(std::string_view path, std::string_view mor
 
 WebSocketClient WebSocketClient::connect(uint16_t port, std::string_view path,
                                          std::string_view more_headers) {
-  TcpClient tcp = TcpClient::connect(port);
+  return ask(TcpClient::connect(port), path, more_headers);
+}
+
+WebSocketClient WebSocketClient::ask(TcpClient tcp, std::string_view path, std::string_view more_headers) {
   tcp.send(request(path, more_headers));
   return on(std::move(tcp));
 }

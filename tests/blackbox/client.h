@@ -1,17 +1,20 @@
-// The tests' own client: a TCP connection, HTTP answers, and WebSocket frames on it, for
-// saying right and wrong things octet by octet and hearing exactly what is answered.
-// Shares no code with src/. Its calls block, each up to a generous deadline that only a
-// broken server meets. One thread at a time for each object.
+// The tests' own client: a TCP connection, with TLS on it where asked, HTTP answers, and
+// WebSocket frames, for saying right and wrong things octet by octet and hearing exactly
+// what is answered. Shares no code with src/. Its calls block, each up to a generous
+// deadline that only a broken server meets. One thread at a time for each object.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "support/tls_client.h"
 
 namespace ringcast::blackbox {
 
@@ -19,25 +22,33 @@ inline constexpr std::chrono::seconds kPatience{60};
 
 class TcpClient {
  public:
-  // How a connection stands for the reader.
-  enum class End { none, closed, reset, timed_out };
+  // How a connection stands for the reader. `truncated`: a FIN, but TLS was not closed
+  // before it, or has failed.
+  enum class End { none, closed, reset, timed_out, truncated };
 
-  TcpClient() = default;
+  TcpClient();
   ~TcpClient();
   TcpClient(TcpClient&& other) noexcept;
   TcpClient& operator=(TcpClient&& other) noexcept;
 
   // To 127.0.0.1. Not open if nobody listens.
   static TcpClient connect(uint16_t port);
+  // With TLS. What went wrong with the handshake is in tls()->failure() and end().
+  static TcpClient connect_tls(uint16_t port, const TlsClientOptions& options = {});
 
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
+  TlsClient* tls() { return tls_.get(); }  // null without
 
   // Sends everything, at once or in chops of so many octets. Reads (and keeps) what
   // comes meanwhile: a server that waits for its reader must not wait for ever, and
   // an answer must not be lost to the reset that follows it. False if the peer took no
   // more: it has closed, or time ran out.
   bool send(std::string_view bytes, size_t chop_bytes = 0);
+
+  // Sends without reading, until everything is with the kernel or nothing moves for so
+  // long. What is left goes ahead of what is sent next.
+  bool send_until_stalled(std::string_view bytes, std::chrono::milliseconds stalled);
 
   // What has come, after waiting until at least `bytes_min` have; less when the connection
   // ended before.
@@ -47,7 +58,7 @@ class TcpClient {
   // Meaningful once received() gave less than it was asked for.
   End end() const { return end_; }
 
-  void shutdown_write();  // FIN
+  void shutdown_write();  // FIN; with TLS its close_notify before it
   void reset();           // RST
   void close();
 
@@ -55,9 +66,14 @@ class TcpClient {
   explicit TcpClient(int fd) : fd_(fd) {}
 
   bool read_some();  // false at the end; never waits
+  void queue(std::string_view bytes);
+  bool flush();
+  bool shake_hands();
 
   int fd_ = -1;
   End end_ = End::none;
+  std::unique_ptr<TlsClient> tls_;
+  std::string unsent_;    // for the wire
   std::string received_;  // [consumed_, size()) is not yet consumed
   size_t consumed_ = 0;
 };
@@ -78,6 +94,7 @@ struct HttpAnswer {
 HttpAnswer read_http_answer(TcpClient& client);
 
 // GET on a connection of its own.
+HttpAnswer http_get(TcpClient client, std::string_view path);
 HttpAnswer http_get(uint16_t port, std::string_view path);
 
 // A frame as the server sent it.
@@ -105,6 +122,9 @@ class WebSocketClient {
 
   // Connects, asks and reads the answer. open() if it was 101.
   static WebSocketClient connect(uint16_t port, std::string_view path, std::string_view more_headers = {});
+
+  // The same on a connection that has been made, in whatever way.
+  static WebSocketClient ask(TcpClient tcp, std::string_view path, std::string_view more_headers = {});
 
   // On a connection whose request has been sent, in whatever way.
   static WebSocketClient on(TcpClient tcp);

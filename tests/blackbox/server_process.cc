@@ -38,13 +38,17 @@ std::string environment_or(const char* name, std::string otherwise) {
   return value != nullptr && *value != '\0' ? value : std::move(otherwise);
 }
 
-std::vector<std::string> command_of(const ServerProcess::Options& options, uint16_t port) {
+std::vector<std::string> command_of(const ServerProcess::Options& options, uint16_t port, uint16_t tls_port) {
   std::vector<std::string> command = {environment_or("RINGCAST_BIN", "build/ringcast"), "--listen",
                                       "127.0.0.1:" + std::to_string(port)};
   const std::string backend = environment_or("RINGCAST_BACKEND", "");
   if (!backend.empty()) command.insert(command.end(), {"--backend", backend});
   const std::string shards = environment_or("RINGCAST_SHARDS", "");
   if (!shards.empty()) command.insert(command.end(), {"--shards", shards});
+  if (options.tls) {
+    command.insert(command.end(), {"--tls-listen", "127.0.0.1:" + std::to_string(tls_port), "--tls-cert",
+                                   options.tls->certificate, "--tls-key", options.tls->key});
+  }
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   return command;
 }
@@ -126,11 +130,28 @@ uint16_t free_port() {
   return bound ? ntohs(address.sin_port) : 0;
 }
 
+CertificateFolder::CertificateFolder() {
+  if (mkdtemp(folder_.data()) == nullptr) std::abort();
+  write(make_test_certificate());
+}
+
+CertificateFolder::~CertificateFolder() {
+  unlink(files_.certificate.c_str());
+  unlink(files_.key.c_str());
+  rmdir(folder_.c_str());
+}
+
+void CertificateFolder::write(const TestCertificate& certificate) {
+  certificate_ = certificate;
+  files_ = write_test_certificate(certificate, folder_);
+}
+
 std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std::string& why_not) {
   const auto deadline = Clock::now() + options.ready_within;
   for (int attempt = 1;; ++attempt) {
     const uint16_t port = free_port();
-    std::vector<std::string> command = command_of(options, port);
+    const uint16_t tls_port = options.tls ? free_port() : uint16_t{0};
+    std::vector<std::string> command = command_of(options, port, tls_port);
     std::vector<std::string> environment = environment_of(options);
     // Made before the fork: the child of a threaded process may not allocate.
     const std::vector<char*> command_pointers = pointers_to(command);
@@ -153,7 +174,7 @@ std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std:
     }
     close(output.write);
     close(error.write);
-    std::unique_ptr<ServerProcess> server(new ServerProcess(pid, port, output.read, error.read));
+    std::unique_ptr<ServerProcess> server(new ServerProcess(pid, port, tls_port, output.read, error.read));
 
     while (server->running() && Clock::now() < deadline) {
       if (http_get(port, "/ready").status == 200 && server->running()) return server;
@@ -168,9 +189,10 @@ std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std:
   }
 }
 
-ServerProcess::ServerProcess(pid_t pid, uint16_t port, int output_pipe, int error_pipe)
+ServerProcess::ServerProcess(pid_t pid, uint16_t port, uint16_t tls_port, int output_pipe, int error_pipe)
     : pid_(pid),
       port_(port),
+      tls_port_(tls_port),
       output_collector_([this, output_pipe] { collect(output_pipe, output_); }),
       error_collector_([this, error_pipe] { collect(error_pipe, error_); }) {}
 

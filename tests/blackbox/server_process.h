@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/certificates.h"
+
 namespace ringcast::blackbox {
 
 class ServerProcess {
@@ -26,6 +28,8 @@ class ServerProcess {
   struct Options {
     // Beyond --listen, --backend and --shards; a flag given here comes later and wins.
     std::vector<std::string> arguments = {};
+    // Where given, it listens with TLS too, on a port of its own.
+    std::optional<TestCertificateFiles> tls = std::nullopt;
     // For the child only. RINGCAST_* variables of the test's own are not handed on.
     std::vector<std::pair<std::string, std::string>> environment = {};
     // Loaded machines and sanitizers are slow; only a broken server waits this long.
@@ -53,6 +57,7 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   uint16_t port() const { return port_; }
+  uint16_t tls_port() const { return tls_port_; }  // 0 without TLS
   pid_t pid() const { return pid_; }
 
   bool running();
@@ -69,12 +74,13 @@ class ServerProcess {
   std::string standard_error() const;
 
  private:
-  ServerProcess(pid_t pid, uint16_t port, int output_pipe, int error_pipe);
+  ServerProcess(pid_t pid, uint16_t port, uint16_t tls_port, int output_pipe, int error_pipe);
 
   void collect(int pipe, std::string& text);
 
   const pid_t pid_;
   const uint16_t port_;
+  const uint16_t tls_port_;
   std::optional<Exit> exit_;  // set once reaped: pid_ may be somebody else's from then on
 
   mutable std::mutex text_mutex_;  // the two texts: written by the collectors
@@ -82,6 +88,24 @@ class ServerProcess {
   std::string error_;
   std::thread output_collector_;
   std::thread error_collector_;
+};
+
+// A folder of a test's own with a certificate and its key in it; gone with this.
+class CertificateFolder {
+ public:
+  CertificateFolder();
+  ~CertificateFolder();
+  CertificateFolder(const CertificateFolder&) = delete;
+  CertificateFolder& operator=(const CertificateFolder&) = delete;
+
+  void write(const TestCertificate& certificate);
+  const TestCertificate& certificate() const { return certificate_; }
+  const TestCertificateFiles& files() const { return files_; }
+
+ private:
+  std::string folder_ = "/tmp/ringcast-test-XXXXXX";
+  TestCertificate certificate_;
+  TestCertificateFiles files_;
 };
 
 // A TCP port of 127.0.0.1 nobody listens on now; somebody may before it is used.
