@@ -42,9 +42,10 @@ simulator_main  := tests/sim/main.cc
 support_sources := $(filter-out %_test.cc $(simulator_main),$(wildcard tests/support/*.cc tests/sim/*.cc))
 test_sources    := $(filter-out $(support_sources) $(simulator_main) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
 ifeq ($(MODE),tsan)
-  # Only code that runs on several threads can race; the rest would just be slow.
+  # Only code that runs on several threads of ours can race; the rest would just be slow.
   starts_threads := std::j?thread|std::async|pthread_create|Server [a-z_]+[;(]
-  threaded     := $(if $(test_sources),$(shell grep -lE '$(starts_threads)' $(test_sources)))
+  several_layers := $(wildcard tests/base/*_test.cc tests/shard/*_test.cc tests/*_test.cc tests/server/*_test.cc)
+  threaded     := $(if $(several_layers),$(shell grep -lE '$(starts_threads)' $(several_layers)))
   test_sources := $(filter-out %_test.cc,$(test_sources)) $(filter %_test.cc,$(threaded))
 endif
 layer_of    = $(if $(filter tests,$(patsubst %/,%,$(dir $(1)))),server,$(notdir $(patsubst %/,%,$(dir $(1)))))
