@@ -262,13 +262,14 @@ void Crowd::lost(Connection& connection, std::string_view why) {
         return;
       }
       if (opening_) fail("a connection was lost while opening: " + std::string(why));
+      flows_.leave(connection, now_ns());
       break;
   }
   ++flows_.errors().cut;
   flows_.complain(connection, "was lost: " + std::string(why));
 }
 
-void Crowd::publish(uint64_t intended) {
+bool Crowd::publish(uint64_t intended) {
   uint32_t stream = 0;
   if (popularity_.empty()) {
     stream = publishable_[stream_turn_++ % publishable_.size()];
@@ -280,12 +281,13 @@ void Crowd::publish(uint64_t intended) {
   const auto p = static_cast<uint32_t>(publisher_turn_[stream]++ % publishers_of_[stream].size());
   const auto flow = static_cast<uint32_t>(stream * settings_.publishers + p);
   Connection& publisher = connections_[publishers_of_[stream][p]];
-  if (publisher.state() != Connection::State::open) return;
+  if (publisher.state() != Connection::State::open) return false;
   std::string text;
   append_text(text, {flow, flows_.published(flow, intended)}, settings_.bytes);
   append_frame(publisher.out(), kText,
                is_cable(stream) ? cable_message(identifier(publisher, stream), text) : raw_message(text));
   if (to_flush_.empty() || to_flush_.back() != publisher.index()) to_flush_.push_back(publisher.index());
+  return true;
 }
 
 void Crowd::flush_publishers() {

@@ -27,8 +27,8 @@ class Crowd : private Listener {
   // The first `count` members only, beyond those that are open.
   void open_members(size_t count, Progress& progress);
 
-  // One message, on the next stream in turn or by popularity.
-  void publish(uint64_t intended);
+  // One message, on the next stream in turn or by popularity. False if its publisher is gone.
+  bool publish(uint64_t intended);
   void flush_publishers();
   void poll(uint64_t deadline) { connections_.poll(deadline); }
 

@@ -84,27 +84,38 @@ class Fanout {
     Schedule schedule(settings_, begin, measure_at, end);
     Reading from;
     uint64_t published = 0;
-    for (uint64_t now = begin; now < end && (settings_.messages == 0 || published < settings_.messages);
-         now = now_ns()) {
+    const uint64_t most = settings_.messages == 0 ? ~uint64_t{0} : settings_.messages;
+    for (uint64_t now = begin; now < end && published < most; now = now_ns()) {
       if (from.at == 0 && now >= measure_at) {
         crowd_.flows().measure_from(now);
         from = reading();
         next_line_ = now + static_cast<uint64_t>(settings_.interval * 1e9);
       }
+      bool served = true;
+      const auto publish = [&](uint64_t intended) {
+        served = crowd_.publish(intended);
+        ++published;
+        return served && published < most;
+      };
       if (closed) {
-        for (; crowd_.flows().under_way() < settings_.window; ++published) crowd_.publish(now);
+        while (crowd_.flows().under_way() < settings_.window && publish(now)) {
+        }
       } else {
-        for (; schedule.due() <= now; schedule.advance()) {
-          for (uint64_t i = 0; i < schedule.messages(); ++i, ++published) crowd_.publish(schedule.due());
+        for (; served && schedule.due() <= now && published < most; schedule.advance()) {
+          for (uint64_t left = schedule.messages(); left > 0 && publish(schedule.due()); --left) {
+          }
         }
       }
+      if (!served) break;  // counted as cut
       crowd_.flush_publishers();
       crowd_.churn(now);
       crowd_.poll(closed ? now + 10'000'000 : std::min(schedule.due(), now + 10'000'000));
       watch(now, from);
-      if (crowd_.flows().errors().cut > 0 && crowd_.flows().errors().cut >= crowd_.members()) break;
     }
-    if (from.at == 0) fail("--messages were all sent during the warm-up; give --warmup 0");
+    if (from.at == 0) {
+      if (crowd_.flows().errors().all() == 0) fail("--messages were all sent during the warm-up");
+      from = reading();
+    }
     const Reading to = reading();
     crowd_.drain();
     return report(from, to);

@@ -157,6 +157,19 @@ void Flows::overhear(Connection& connection, std::string_view payload) {
   found->next = number + 1;
 }
 
+void Flows::leave(const Connection& connection, uint64_t now) {
+  for (const Subscription& subscription : connection.subscriptions) {
+    Flow& flow = flows_[subscription.flow];
+    --flow.members;
+    for (uint64_t number = std::max(subscription.next, flow.base); number < flow.base + flow.sent.size();
+         ++number) {
+      arrived(flow.sent[number - flow.base], now);
+      --deliveries_;
+    }
+    retire(flow);
+  }
+}
+
 void Flows::give_up() {
   for (Flow& flow : flows_) {
     for (const Sent& sent : flow.sent) errors_.lost += sent.missing;

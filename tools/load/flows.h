@@ -37,7 +37,6 @@ class Flows {
 
   // How many connections must get each of the flow's messages from now on.
   void set_members(uint32_t flow, uint32_t members) { flows_[flow].members = members; }
-  uint32_t members(uint32_t flow) const { return flows_[flow].members; }
 
   // Notes a message as under way and returns its number.
   uint64_t published(uint32_t flow, uint64_t intended);
@@ -51,6 +50,9 @@ class Flows {
   void deliver(Connection& connection, std::string_view frame, std::string_view payload, uint64_t now);
   // The same for somebody who came and goes: only order counts, from the first on.
   void overhear(Connection& connection, std::string_view payload);
+
+  // The server has ended this connection: nobody waits for what it did not get.
+  void leave(const Connection& connection, uint64_t now);
 
   // What is still under way is lost. Call once, at the end.
   void give_up();
