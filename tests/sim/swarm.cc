@@ -8,6 +8,7 @@ namespace ringcast::sim {
 namespace {
 
 constexpr size_t kFailuresShown = 5;
+constexpr size_t kCrowd = 300;                        // more than a shard serves in one turn
 constexpr Duration kAcceptPause = milliseconds(200);  // more than a listener pauses for want of descriptors
 
 class Swarm {
@@ -34,6 +35,8 @@ class Swarm {
   void publish_several();
   void disturb();
   void congest();
+  void join_crowd(size_t count);
+  void churn_crowd();
   void rest();
   void end_peers();
 
@@ -89,7 +92,9 @@ Limits Swarm::draw_limits(Prng& prng) {
 }
 
 WorldOptions Swarm::options(uint64_t seed, Trace& trace) {
-  return {.shards = static_cast<ShardIndex>(1 + prng_.below(Oracle::kShardsMax)),
+  // A crowd on one shard, since balance would make several small ones of it.
+  const uint64_t shards = shape_ == Shape::crowd ? 1 : 1 + prng_.below(Oracle::kShardsMax);
+  return {.shards = static_cast<ShardIndex>(shards),
           .limits = limits_,
           .seed = seed,
           .faults = true,
@@ -104,7 +109,7 @@ Swarm::Swarm(uint64_t seed, Coverage& coverage, Trace& trace)
     : prng_(hash64("swarm", seed)),
       coverage_(coverage),
       limits_(draw_limits(prng_)),
-      shape_(may(0.01)   ? Shape::crowd
+      shape_(may(0.02)   ? Shape::crowd
              : may(0.05) ? Shape::lopsided
              : may(0.5)  ? Shape::many
                          : Shape::few),
@@ -178,10 +183,7 @@ void Swarm::add_streams() {
 SwarmResult Swarm::run() {
   const size_t moves = shape_ == Shape::crowd ? 300 : 600 + prng_.below(1500);
   if (shape_ == Shape::crowd) {
-    for (int i = 0; i < 400; ++i) {
-      stage_.peers.push_back(std::make_unique<RawPeer>(stage_, ShardIndex{0}, std::vector<size_t>{0}));
-      if (i % 50 == 0) world_.settle();
-    }
+    join_crowd(kCrowd);
   }
   for (size_t i = 0; i < moves && !world_.failed(); ++i) move();
   if (!world_.failed()) rest();
@@ -293,6 +295,30 @@ void Swarm::publish_several() {
   home.publish_reserved(messages);
 }
 
+void Swarm::join_crowd(size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    stage_.peers.push_back(std::make_unique<RawPeer>(stage_, ShardIndex{0}, std::vector<size_t>{0}));
+    if (i % 50 == 0) world_.settle();
+  }
+}
+
+// Most of them go while the hand is on its way round, and others come.
+void Swarm::churn_crowd() {
+  for (int round = 0; round < 3; ++round) {
+    publish();
+    for (uint64_t steps = prng_.below(5); steps > 0; --steps) world_.step();
+    for (const auto& peer : stage_.peers) {
+      if (peer->alive() && may(0.3)) peer->leave();
+      if (may(0.02)) world_.step();
+    }
+    for (uint64_t steps = prng_.below(5); steps > 0; --steps) world_.step();
+  }
+  const auto alive = static_cast<size_t>(std::count_if(stage_.peers.begin(), stage_.peers.end(),
+                                                       [](const auto& peer) { return peer->alive(); }));
+  publish();
+  if (alive < kCrowd && stage_.peers.size() < 2000) join_crowd(kCrowd - alive);
+}
+
 // One shard hardly moves while others publish to it, more than their lanes hold, and
 // subscribers come and go.
 void Swarm::congest() {
@@ -315,6 +341,7 @@ void Swarm::congest() {
 void Swarm::disturb() {
   const auto shard = static_cast<ShardIndex>(prng_.below(world_.shards()));
   Peer* const peer = any_peer();
+  if (shape_ == Shape::crowd && may(0.4)) return churn_crowd();
   switch (prng_.below(8)) {
     case 0:
     case 1:
@@ -355,6 +382,15 @@ void Swarm::rest() {
   for (const auto& peer : stage_.peers) peer->read_on();
   world_.settle();
   world_.advance(limits_.lap_grace + kAcceptPause);
+  // Nothing moves any more. What is published now arrives without time passing: who
+  // sleeps is woken for it.
+  for (size_t stream = 0; stream < oracle_.streams(); ++stream) {
+    const std::string payload = oracle_.payload(stream, PayloadKind::json, 20);
+    if (world_.publish(oracle_.name(stream), payload, PayloadKind::json)) {
+      oracle_.published(stream, Oracle::kOutside, PayloadKind::json, payload);
+    }
+  }
+  world_.settle();
   for (const auto& peer : stage_.peers) {
     if (peer->alive()) peer->check_whole();
     if (world_.failed()) return;
