@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "support/rails_signer.h"
+#include "support/vectors.h"
 
 namespace ringcast {
 namespace {

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "support/rails_signer.h"
+#include "support/vectors.h"
 
 namespace ringcast {
 namespace {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "support/rails_signer.h"
+#include "support/vectors.h"
 
 namespace ringcast {
 namespace {

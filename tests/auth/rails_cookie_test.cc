@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "support/rails_signer.h"
+#include "support/vectors.h"
 
 namespace ringcast {
 namespace {

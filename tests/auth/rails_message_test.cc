@@ -6,6 +6,7 @@
 
 #include "auth/keys.h"
 #include "support/rails_signer.h"
+#include "support/vectors.h"
 
 namespace ringcast {
 namespace {

@@ -1,36 +1,21 @@
 // The other side of auth/: makes cookies, tokens and stream names as Rails and JWT
-// libraries make them, so that tests can have validly signed nonsense. And reads the
-// vectors that the real ones were recorded with.
+// libraries make them, so that tests, fuzzers and benchmarks can have validly signed
+// nonsense.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <openssl/evp.h>
 
 #include <array>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "auth/crypto.h"
 #include "base/base64.h"
-#include "ringcast/json.h"
 
 namespace ringcast::test {
-
-inline std::string read_data(const std::string& name) {
-  std::ifstream file("tests/data/" + name, std::ios::binary);
-  if (!file) ADD_FAILURE() << name << ": run from the project's root";
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-inline Json read_vectors(const std::string& name) {
-  auto json = Json::parse(read_data(name));
-  if (!json) ADD_FAILURE() << name << " is not JSON";
-  return json ? *json : Json();
-}
 
 inline std::vector<std::byte> from_hex(std::string_view hex) {
   std::vector<std::byte> bytes;
