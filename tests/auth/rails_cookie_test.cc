@@ -179,6 +179,38 @@ TEST(EncryptedCookie, AgreesWithBothRailsOnEveryVector) {
   }
 }
 
+// One cookie as ActiveSupport 6.1, 7.2 and 8.1 all write it, under both derivations, and
+// the encrypted form of it.
+TEST(Cookies, AgreeWithRails61To81) {
+  std::string secret;
+  for (int i = 0; i < 8; ++i) secret += "0123456789abcdef";
+  const KeyRing ring = KeyRing::derive({&secret, 1});
+  const std::string purpose =
+      "eyJfcmFpbHMiOnsibWVzc2FnZSI6Ik5EST0iLCJleHAiOm51bGwsInB1ciI6ImNvb2tpZS51c2VyX2lkIn19--";
+  const std::string expiry =
+      "eyJfcmFpbHMiOnsibWVzc2FnZSI6Ik5EST0iLCJleHAiOiIyMTAwLTAxLTAxVDAwOjAwOjAwLjAwMFoiLCJwdXIiOiJjb29raWUudX"
+      "Nlcl9p"
+      "ZCJ9fQ==--";
+  for (const std::string& cookie : {std::string("NDI=--41c9b340d76afbbb83a61e3e140ed9fcd205f203"),
+                                    std::string("NDI=--f78e82be625d2aa3adbf4368c99a203535fe736a"),
+                                    purpose + "00816ecd46a42b99afefc42e3c745622483790c6",
+                                    purpose + "cf12a72ceab661a1b7a7047ff0acdbf04b5b838c",
+                                    expiry + "c9ebd91d6cb3a4ac2e5617914a76776b36fa24b3",
+                                    expiry + "9fc55888e64e6d8ffc1756988a9b653e77532474"}) {
+    EXPECT_EQ(verify_signed_cookie(ring, "user_id", cookie, kNow).value, Json(42)) << cookie;
+  }
+  for (const std::string_view cookie :
+       {"EXfgHTkhulKtQ96C9e5gUngYRwuXXdIwDrZkbxQuXHGQgVAtelmY1jhnN7sHnVyXQOD3VZZjghwT1I54wRDX--"
+        "zxdpSIaImzSHB4pI--"
+        "2kPAkqykWQc/2eyzJM2YKA==",
+        "vYPSJd1XvPKo69Ql+bEA2dc5iSSOc2urISc4ivbKVZmWLZ7I8X3Uhp6bAqtFBpHetsmrNueshxILOnazxvbv--"
+        "55025Hittwoiytkm--"
+        "CefI/YRy+AqKi2hFPPYtrQ=="}) {
+    EXPECT_EQ(decrypt_cookie(ring, "user_id", cookie, kNow).value, Json(42)) << cookie;
+    EXPECT_EQ(decrypt_cookie(ring, "admin_id", cookie, kNow).error, RailsError::wrong_purpose) << cookie;
+  }
+}
+
 // What a browser sends back of a recorded Set-Cookie, among other cookies.
 TEST(FindCookie, UndoesWhatRailsWrote) {
   for (const auto& [name, list] : {std::pair("signed_cookies_rails61.json", "vectors"),
