@@ -210,6 +210,24 @@ bench: $(if $(bench_sources),$(obj)/benchmarks)
 $(obj)/benchmarks: $(call objects,$(bench_sources)) $(support_archive) $(out)/libringcast.a
 	$(call say,LINK)$(link) $(inputs) -lbenchmark_main -lbenchmark $(libs) -o $@
 
+# The same loads against Ringcast, other servers and the bare limit; needs two quiet cores.
+peers := $(if $(wildcard bench/peers),bare $(if $(wildcard /usr/include/boost/beast.hpp),beast))
+bench-peers: ## compare with other servers: bench/results; PEERS_ARGS="--quick", "--rows echo", "--help"
+bench-peers: $(out)/ringcast $(out)/ringcast-load
+	-@tools/setup bench
+	@$(MAKE) --no-print-directory bench-peer-programs
+	@bench/peers/run --build $(out) $(PEERS_ARGS)
+
+bench-peer-programs: $(addprefix $(out)/bench-peers/,$(peers))
+.SECONDARY: $(peers:%=$(obj)/bench/peers/%.o)
+$(out)/bench-peers/%: $(obj)/bench/peers/%.o
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) $(inputs) -o $@
+
+bench-stuck: ## readers that never read beside readers that do: memory, and what the others notice
+bench-stuck: $(out)/ringcast $(out)/ringcast-load
+	@bench/stuck_readers --build $(out) $(STUCK_ARGS)
+
 # ── Quality ──────────────────────────────────────────────────────────────────
 cxx_files := $(sort $(wildcard $(foreach root,src include tests bench tools, \
                $(foreach depth,* */* */*/*,$(root)/$(depth).h $(root)/$(depth).cc))))
@@ -279,5 +297,5 @@ setup-test: ## install what the tests need: clang, GoogleTest, a browser, Node.j
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: help all run check test test-all sim simulator fuzz unit-tests blackbox-tests fuzz-programs bench \
+.PHONY: help all run check test test-all sim simulator fuzz unit-tests blackbox-tests fuzz-programs bench bench-peers bench-peer-programs bench-stuck \
         lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean
