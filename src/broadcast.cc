@@ -1,6 +1,7 @@
 // Names of streams made of parts, and the Publisher. Values; any thread.
 #include "ringcast/broadcast.h"
 
+#include "auth/global_id.h"
 #include "protocol/cable.h"
 #include "server_core.h"
 

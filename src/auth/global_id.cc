@@ -91,14 +91,4 @@ std::string global_id_param(std::string_view global_id) {
   return base64url_encode(as_bytes(global_id));
 }
 
-std::string connection_identifier(std::vector<std::string> params) {
-  std::ranges::sort(params);
-  std::string joined;
-  for (size_t i = 0; i < params.size(); ++i) {
-    if (i > 0) joined += ':';
-    joined += params[i];
-  }
-  return joined;
-}
-
 }  // namespace ringcast

@@ -1,11 +1,10 @@
 // The names that Rails makes of its models, so that ours are equal: GlobalIDs
-// (gid://app/User/7), their form in stream names, and the identifier of a connection in
-// the name of its internal channel. Pure; any thread.
+// (gid://app/User/7) and their form in stream names and identifiers of connections. Pure;
+// any thread.
 #pragma once
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace ringcast {
 
@@ -19,10 +18,5 @@ bool valid_global_id(std::string_view text);
 
 // to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…".
 std::string global_id_param(std::string_view global_id);
-
-// The identifier of a connection from what each of its identifiers contributes, the param
-// of a GlobalID or any other text as it is: sorted as text, joined with ':'. Behind
-// "action_cable/" it names the channel for remote disconnects.
-std::string connection_identifier(std::vector<std::string> params);
 
 }  // namespace ringcast

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/base64.h"
 #include "protocol/json.h"
 
 namespace ringcast {
@@ -217,10 +216,6 @@ std::string channel_short_name(std::string_view channel) {
 
 std::string broadcasting_for(std::string_view channel, std::span<const std::string_view> parts) {
   return channel_short_name(channel) + ":" + joined(parts);
-}
-
-std::string global_id_param(std::string_view global_id) {
-  return base64url_encode(as_bytes(global_id));
 }
 
 std::string connection_identifier(std::span<const std::string_view> identifiers) {

@@ -99,10 +99,6 @@ std::string channel_short_name(std::string_view channel);
 // already a string (a GlobalID parameter, a plain value), joined with ':'.
 std::string broadcasting_for(std::string_view channel, std::span<const std::string_view> parts);
 
-// The parameter form of a GlobalID: URL-safe base64, no padding, of
-// "gid://app/Class/id".
-std::string global_id_param(std::string_view global_id);
-
 // What names a connection to the other processes: the identifiers that are set,
 // sorted as bytes and joined with ':', so that every process finds the same name.
 // Empty when none is set.

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/global_id.h"
 #include "protocol/json.h"
 
 namespace ringcast {
