@@ -67,6 +67,9 @@ class Peer {
   Client& client() { return client_; }
   size_t index() const { return index_; }
   bool alive() const { return client_.open() && !client_.ended() && !client_.close_code() && !left_; }
+  bool reads_all() const {
+    return client_.reading && client_.read_bytes == SIZE_MAX && client_.latency_max == Duration::zero();
+  }
   bool prompt() const { return prompt_ && stage_.prompt_readers_are_safe; }
 
   // --- What any peer does now and then -----------------------------------------------
