@@ -3,6 +3,7 @@ files are small enough to read. Colours keep their server from plot to plot, and
 and a dark page can show them."""
 
 import math
+import re
 import statistics
 from xml.sax.saxutils import escape
 
@@ -58,12 +59,12 @@ class Canvas:
 class LogScale:
     """Values to heights, logarithmic, from a power of ten to one; draws its grid."""
 
-    def __init__(self, canvas, values):
+    def __init__(self, canvas, values, right=WIDTH - RIGHT):
         self.low = math.floor(math.log10(min(values)))
         self.high = max(math.ceil(math.log10(max(values))), self.low + 1)
         for power in range(self.low, self.high + 1):
             y = self(10**power)
-            canvas.line(LEFT, y, WIDTH - RIGHT, y)
+            canvas.line(LEFT, y, right, y)
             canvas.text(LEFT - 8, y + 4, readable(10**power), "end")
 
     def __call__(self, value):
@@ -100,13 +101,13 @@ def bars(path, title, y_label, values, titles):
     if not values:
         return None
     canvas = Canvas(title, y_label)
-    scale = LogScale(canvas, [v for _, v in values])
+    scale = LogScale(canvas, [v for _, v in values], WIDTH - 20)
     room = (WIDTH - LEFT - 20) / len(values)
     for i, (name, value) in enumerate(values):
         x, y = LEFT + i * room + room * 0.15, scale(value)
         canvas.rect(x, y, room * 0.7, HEIGHT - BOTTOM - y, COLOURS.get(name, "#888"))
         canvas.text(x + room * 0.35, y - 6, readable(value))
-        for k, word in enumerate(titles.get(name, name).replace("Boost.", "").split(" + ")):
+        for k, word in enumerate(re.split(r" \+ | on ", titles.get(name, name).replace("Boost.", ""))):
             canvas.text(x + room * 0.35, HEIGHT - BOTTOM + 18 + 14 * k, word)
     return canvas.write(path)
 

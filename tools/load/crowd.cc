@@ -221,28 +221,26 @@ void Crowd::message(Connection& connection, const Frame& frame, std::string_view
   }
   if (frame.opcode != kText && frame.opcode != kBinary) return;  // after a Close comes the end itself
   const std::string_view payload = frame.payload;
+  if (const std::optional<Delivery> delivery = flows_.read(payload)) {
+    if (connection.role == Connection::Role::member) flows_.deliver(connection, *delivery, whole, now);
+    if (connection.role == Connection::Role::passer_by) flows_.overhear(connection, *delivery);
+    return;
+  }
+  const auto says = [&](std::string_view text) { return payload.find(text) != payload.npos; };
   if (!is_cable(streams_of_[connection.index()].front())) {
-    if (payload.find(R"("message":"#)") == payload.npos) {
-      if (payload.find("\"error\"") == payload.npos) return;  // a room's welcome
-      ++flows_.errors().corrupt;
-      return flows_.complain(connection, "was told " + std::string(payload.substr(0, 80)));
-    }
-  } else if (payload.starts_with(R"({"type":)")) {
-    if (payload.find(R"("welcome")") != payload.npos) return subscribe(connection);
-    if (payload.find(R"("ping")") == payload.npos) return;
+    if (says("\"error\"") || says("xxxx")) flows_.refuse(connection, payload);
+    return;  // a room's welcome
+  }
+  if (says(R"("type":"welcome")")) return subscribe(connection);
+  if (says(R"("type":"ping")")) {
     if (connection.last_ping != 0 && now - connection.last_ping > kPingLateNs) ++late_pings_;
     connection.last_ping = now;
-    return;
-  } else if (payload.find(R"("type":"confirm_subscription")") != payload.npos) {
+  } else if (says(R"("type":"confirm_subscription")")) {
     if (++connection.confirmed == streams_of_[connection.index()].size()) confirmed(connection);
-    return;
-  } else if (payload.find(R"("type":"reject_subscription")") != payload.npos) {
+  } else if (says(R"("type":"reject_subscription")")) {
     fail("a subscription was rejected: " + std::string(payload));
-  }
-  if (connection.role == Connection::Role::member) {
-    flows_.deliver(connection, whole, payload, now);
-  } else if (connection.role == Connection::Role::passer_by) {
-    flows_.overhear(connection, payload);
+  } else if (says("xxxx")) {
+    flows_.refuse(connection, payload);  // a message, but not as it was sent
   }
 }
 

@@ -1,5 +1,6 @@
 #include "dialect.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace load {
@@ -33,24 +34,24 @@ void append_text(std::string& out, Note note, size_t bytes) {
   if (size < bytes) out.append(bytes - size, 'x');
 }
 
-std::optional<Delivery> read_delivery(std::string_view message, size_t bytes) {
+std::optional<Delivery> read_delivery(std::string_view message, std::string_view pad) {
+  // The octet that is rare is looked for: quotes are everywhere in JSON.
   constexpr std::string_view kMarker = R"("message":"#)";
-  size_t at = message.find(kMarker);
+  size_t at = message.find('#');
+  while (at != message.npos && !message.substr(0, at + 1).ends_with(kMarker)) at = message.find('#', at + 1);
   if (at == message.npos) return std::nullopt;
-  at += kMarker.size();
-  const char* from = message.data() + at;
+  const char* const text = message.data() + at;
   const char* const end = message.data() + message.size();
   Delivery delivery;
-  const auto flow = std::from_chars(from, end, delivery.note.flow);
+  const auto flow = std::from_chars(text + 1, end, delivery.note.flow);
   if (flow.ec != std::errc() || flow.ptr == end || *flow.ptr != '.') return delivery;
   const auto number = std::from_chars(flow.ptr + 1, end, delivery.note.number);
   if (number.ec != std::errc() || number.ptr == end || *number.ptr != '.') return delivery;
-  const char* x = number.ptr + 1;
-  const size_t fixed = static_cast<size_t>(x - from) + 1;
-  const size_t wanted = bytes > fixed ? bytes - fixed : 0;
-  const std::string_view rest(x, static_cast<size_t>(end - x));
-  const size_t pad = std::min(rest.find_first_not_of('x'), rest.size());
-  delivery.whole = pad == wanted && pad < rest.size() && rest[pad] == '"';
+  const char* const first_x = number.ptr + 1;
+  const auto fixed = static_cast<size_t>(first_x - text);
+  pad.remove_prefix(std::min(fixed, pad.size()));
+  const std::string_view rest(first_x, static_cast<size_t>(end - first_x));
+  delivery.whole = rest.size() > pad.size() && rest.starts_with(pad) && rest[pad.size()] == '"';
   return delivery;
 }
 

@@ -25,11 +25,12 @@ void append_text(std::string& out, Note note, size_t bytes);
 
 // What a delivered message says, wherever its JSON carries the text; nothing if it carries
 // none (a ping, a confirmation). `whole` is false where the text is not what was sent.
+// `pad` is as many x's as a text has octets: it decides how many there must be.
 struct Delivery {
   Note note;
   bool whole = false;
 };
-std::optional<Delivery> read_delivery(std::string_view message, size_t bytes);
+std::optional<Delivery> read_delivery(std::string_view message, std::string_view pad);
 
 // The name of one of `count` streams: base, or base-3.
 std::string stream_name(std::string_view base, uint64_t stream, uint64_t count);

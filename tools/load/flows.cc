@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "dialect.h"
-
 namespace load {
 namespace {
 
@@ -78,13 +76,14 @@ size_t Flows::match(Subscription& subscription, std::string_view bytes, uint64_t
   return matched;
 }
 
-void Flows::deliver(Connection& connection, std::string_view frame, std::string_view payload, uint64_t now) {
-  const std::optional<Delivery> delivery = read_delivery(payload, text_bytes_);
-  if (!delivery || !delivery->whole || delivery->note.flow >= flows_.size()) {
-    ++errors_.corrupt;
-    return complain(connection, "got what nobody sent: " + std::string(payload.substr(0, 80)));
-  }
-  const Note note = delivery->note;
+void Flows::refuse(const Connection& connection, std::string_view payload) {
+  ++errors_.corrupt;
+  complain(connection, "got what nobody sent: " + std::string(payload.substr(0, 80)));
+}
+
+void Flows::deliver(Connection& connection, const Delivery& delivery, std::string_view frame, uint64_t now) {
+  const Note note = delivery.note;
+  if (!delivery.whole || note.flow >= flows_.size()) return refuse(connection, frame);
   auto& subscriptions = connection.subscriptions;
   const auto found = std::lower_bound(subscriptions.begin(), subscriptions.end(), note.flow,
                                       [](const Subscription& s, uint32_t flow) { return s.flow < flow; });
@@ -98,23 +97,24 @@ void Flows::deliver(Connection& connection, std::string_view frame, std::string_
     return complain(connection, "got number " + std::to_string(note.number) + ", which was never sent");
   }
   const uint64_t key = uint64_t{connection.index()} << 32 | note.flow;
-  const std::string numbers =
-      std::to_string(note.number) + " where " + std::to_string(found->next) + " was due";
+  const auto numbers = [&] {
+    return std::to_string(note.number) + " where " + std::to_string(found->next) + " was due";
+  };
   if (note.number < found->next) {
     auto& skipped = skipped_[key];
     const auto late = std::find(skipped.begin(), skipped.end(), note.number);
     if (late == skipped.end()) {
       ++errors_.duplicated;
-      return complain(connection, "got a message twice: " + numbers);
+      return complain(connection, "got a message twice: " + numbers());
     }
     skipped.erase(late);
     --errors_.lost;
     ++errors_.reordered;
     ++deliveries_;
-    return complain(connection, "got a message late: " + numbers);
+    return complain(connection, "got a message late: " + numbers());
   }
   if (note.number > found->next) {
-    complain(connection, "missed a message: " + numbers);
+    complain(connection, "missed a message: " + numbers());
     for (; found->next < note.number; ++found->next) {
       ++errors_.lost;
       skipped_[key].push_back(found->next);
@@ -135,18 +135,15 @@ void Flows::deliver(Connection& connection, std::string_view frame, std::string_
   retire(flow);
 }
 
-void Flows::overhear(Connection& connection, std::string_view payload) {
-  const std::optional<Delivery> delivery = read_delivery(payload, text_bytes_);
-  if (!delivery || !delivery->whole || delivery->note.flow >= flows_.size()) {
-    ++errors_.corrupt;
-    return complain(connection, "got what nobody sent: " + std::string(payload.substr(0, 80)));
-  }
+void Flows::overhear(Connection& connection, const Delivery& delivery) {
+  if (!delivery.whole || delivery.note.flow >= flows_.size())
+    return refuse(connection, "a text that is not whole");
   auto& subscriptions = connection.subscriptions;
   auto found = std::find_if(subscriptions.begin(), subscriptions.end(),
-                            [&](const Subscription& s) { return s.flow == delivery->note.flow; });
-  const uint64_t number = delivery->note.number;
+                            [&](const Subscription& s) { return s.flow == delivery.note.flow; });
+  const uint64_t number = delivery.note.number;
   if (found == subscriptions.end()) {
-    subscriptions.push_back({.flow = delivery->note.flow, .next = number + 1});
+    subscriptions.push_back({.flow = delivery.note.flow, .next = number + 1});
     return;
   }
   if (number < found->next) ++errors_.duplicated;

@@ -10,12 +10,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "connections.h"
+#include "dialect.h"
 #include "histogram.h"
 
 namespace load {
@@ -33,7 +35,7 @@ struct Errors {
 
 class Flows {
  public:
-  Flows(size_t count, size_t text_bytes) : flows_(count), text_bytes_(text_bytes) {}
+  Flows(size_t count, size_t text_bytes) : flows_(count), pad_(text_bytes, 'x') {}
 
   // How many connections must get each of the flow's messages from now on.
   void set_members(uint32_t flow, uint32_t members) { flows_[flow].members = members; }
@@ -46,10 +48,15 @@ class Flows {
   // subscription, as far as they equal the flow's log. Returns their bytes.
   size_t match(Subscription& subscription, std::string_view bytes, uint64_t now);
 
-  // One frame that carried a delivery. Counts what is wrong with it.
-  void deliver(Connection& connection, std::string_view frame, std::string_view payload, uint64_t now);
+  // What a payload carries, if it carries a message at all.
+  std::optional<Delivery> read(std::string_view payload) const { return read_delivery(payload, pad_); }
+
+  // One frame that carried `delivery`. Counts what is wrong with it.
+  void deliver(Connection& connection, const Delivery& delivery, std::string_view frame, uint64_t now);
   // The same for somebody who came and goes: only order counts, from the first on.
-  void overhear(Connection& connection, std::string_view payload);
+  void overhear(Connection& connection, const Delivery& delivery);
+  // A text that no publisher sent.
+  void refuse(const Connection& connection, std::string_view payload);
 
   // The server has ended this connection: nobody waits for what it did not get.
   void leave(const Connection& connection, uint64_t now);
@@ -92,7 +99,7 @@ class Flows {
   void retire(Flow& flow);
 
   std::vector<Flow> flows_;
-  const size_t text_bytes_;
+  const std::string pad_;  // what texts are filled up with
   uint64_t under_way_ = 0, deliveries_ = 0, completed_ = 0, measure_from_ = 0;
   Histogram latencies_, completions_, bursts_;
   // Of the messages with one intended time, which are a burst: how many are under way.
