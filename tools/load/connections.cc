@@ -99,6 +99,10 @@ void Connections::connect(Connection& connection, const Target& target, std::str
   if (connection.fd_ < 0) die("socket (ulimit -n is too low?)");
   const int on = 1;
   setsockopt(connection.fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // Little room at the end of who will never read: it is stuck soon, not after megabytes.
+  const int little = 4096;
+  if (connection.role == Connection::Role::stuck)
+    setsockopt(connection.fd_, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   if (target.host.starts_with("127.")) {
