@@ -293,21 +293,27 @@ bool Hub::deliver(Delivery& delivery) {
     append_json_string(json_, as_text(message.payload()), JsonEscape::rails);
     json = as_bytes(json_);
   }
-  // All logs or none: a message half delivered would be taken for delivered.
+  // All logs or none: a message half delivered would be taken for delivered. All are asked
+  // even when one has to wait, so that the graces of readers in several run side by side.
+  bool fits = true;
   for (size_t i = 0; i < stream->logs.size();) {
     switch (make_room(*stream->logs[i], message, json)) {
       case Room::fits:
         ++i;
         break;
       case Room::wait:
-        return false;
+        fits = false;
+        ++i;
+        break;
       case Room::lapped:
         // Whoever was lapped may have been the last subscriber of a log, or of the stream.
         if (streams_.find(delivery.stream) == nullptr) return true;
+        fits = true;
         i = 0;
         break;
     }
   }
+  if (!fits) return false;
   for (const auto& log : stream->logs) append(*log, message, json);
   return true;
 }
@@ -354,9 +360,13 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   const std::optional<Bytes> payload = payload_for(log, message, json);
   if (!payload) return Room::fits;
   const size_t frame_bytes = log.frame_bytes(payload->size());
-  if (log.bytes.has_room(frame_bytes)) return Room::fits;
-  log.bytes.trim();
-  if (log.bytes.has_room(frame_bytes)) return Room::fits;
+  if (!log.bytes.has_room(frame_bytes)) log.bytes.trim();
+  if (log.bytes.has_room(frame_bytes)) {
+    // Whoever stood in the way does so no more: the next time may be about others, who had
+    // their grace long since.
+    log.lap_check = {};
+    return Room::fits;
+  }
 
   if (!log.subscribers.round_done()) {
     retry_at_ = shard_.now();
@@ -399,7 +409,9 @@ bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
     // Who is not stalled only waits for its turn.
     const Instant ripe = connection.stalled() ? connection.may_be_lapped_at() : now + milliseconds(1);
     if (ripe > now) {
-      log.lap_check = std::min(log.lap_check, ripe);
+      // Looked at more often than once a grace: what its kernel took early must not be
+      // found late, and buy another whole one from then on.
+      log.lap_check = std::min({log.lap_check, ripe, now + shard_.limits().lap_grace / 8 + milliseconds(1)});
     } else if (subscription.policy == LapPolicy::close) {
       too_slow.push_back(connection.id());
     } else {
