@@ -30,6 +30,13 @@ help: ## this list
 main_source   := $(wildcard src/main.cc)
 app_sources   := $(wildcard src/app/*.cc)
 lib_sources   := $(filter-out $(main_source) $(app_sources),$(wildcard src/*.cc src/*/*.cc))
+# Engines can be left out, with the libraries that they need: a file that says so takes their place.
+WITH_REDIS    ?= 1
+WITH_POSTGRES ?= 1
+redis_sources    := $(filter-out %/redis_url.cc,$(wildcard src/adapter/redis_*.cc))
+postgres_sources := $(wildcard src/adapter/postgres_*.cc)
+lib_sources   := $(filter-out $(if $(filter 0,$(WITH_REDIS)),$(redis_sources),src/adapter/without_redis.cc) \
+                   $(if $(filter 0,$(WITH_POSTGRES)),$(postgres_sources),src/adapter/without_postgres.cc),$(lib_sources))
 load_sources  := $(wildcard tools/load/*.cc)
 bench_sources := $(wildcard bench/*.cc)
 fuzz_sources  := $(wildcard tests/fuzz/*_fuzz.cc)
@@ -41,10 +48,12 @@ page_files    := $(sort $(wildcard src/app/pages/*.* src/app/pages/*/*.*))
 simulator_main  := tests/sim/main.cc
 support_sources := $(filter-out %_test.cc $(simulator_main),$(wildcard tests/support/*.cc tests/sim/*.cc))
 test_sources    := $(filter-out $(support_sources) $(simulator_main) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
+test_sources    := $(filter-out $(if $(filter 0,$(WITH_REDIS)),tests/adapter/redis_adapter_test.cc) \
+                     $(if $(filter 0,$(WITH_POSTGRES)),tests/adapter/postgres_adapter_test.cc),$(test_sources))
 ifeq ($(MODE),tsan)
   # Only code that runs on several threads of ours can race; the rest would just be slow.
   starts_threads := std::j?thread|std::async|pthread_create|Server [a-z_]+[;(]
-  several_layers := $(wildcard tests/base/*_test.cc tests/shard/*_test.cc tests/*_test.cc tests/server/*_test.cc)
+  several_layers := $(wildcard tests/base/*_test.cc tests/shard/*_test.cc tests/adapter/*_test.cc tests/*_test.cc tests/server/*_test.cc)
   threaded     := $(if $(several_layers),$(shell grep -lE '$(starts_threads)' $(several_layers)))
   test_sources := $(filter-out %_test.cc,$(test_sources)) $(filter %_test.cc,$(threaded))
 endif
@@ -79,7 +88,8 @@ $(if $(flags_$(MODE)),,$(error MODE is release, debug, asan or tsan, not '$(MODE
 compile := $(strip $(CXX) -std=c++20 -Wall -Wextra -Werror $(flags_$(MODE)) -fPIC -fno-plt -fno-semantic-interposition \
            -pthread -Isrc -Iinclude -DRINGCAST_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CXXFLAGS))
 link    := $(strip $(CXX) $(flags_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS))
-libs    := -luring -lxxhash -lsimdjson -lssl -lcrypto -lz
+libs    := -luring -lxxhash -lsimdjson -lssl -lcrypto -lz -lyaml \
+           $(if $(filter 0,$(WITH_REDIS)),,-lhiredis) $(if $(filter 0,$(WITH_POSTGRES)),,-lpq)
 
 # Objects of each mode stay apart; what a user starts lies at the top.
 obj := $(BUILD)/$(MODE)

@@ -1,0 +1,423 @@
+// The Redis adapter's thread: turns, reconnecting, the canary, and what the server is
+// told. Each turn: (1) what other threads asked, (2) deadlines, (3) what is to be sent,
+// (4) the backend, (5) what came.
+#include "adapter/redis_adapter.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "adapter/adapter_counters.h"
+#include "adapter/backoff.h"
+#include "adapter/redis_connection.h"
+#include "adapter/redis_publisher.h"
+#include "adapter/redis_subscriber.h"
+#include "adapter/resolver.h"
+#include "base/assert.h"
+#include "io/clock.h"
+
+namespace ringcast {
+namespace {
+
+constexpr milliseconds kStallRetry{1};
+constexpr milliseconds kCloseGrace{1000};
+
+uint64_t random_number() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+std::string hex(uint64_t number) {
+  std::array<char, 16> digits;
+  const auto [end, problem] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
+  return {digits.data(), end};
+}
+
+class RedisAdapter final : public Adapter {
+ public:
+  RedisAdapter(RedisOptions options, Logger& logger, std::unique_ptr<Backend> backend,
+               std::shared_ptr<const ClientTlsContext> tls);
+  ~RedisAdapter() override;
+
+  void start(AdapterSink& sink) override;
+  PublishStatus publish(MessageRef message) override { return queue_.publish(std::move(message)); }
+  void subscribe(std::string_view stream) override { queue_.request(stream, true); }
+  void unsubscribe(std::string_view stream) override { queue_.request(stream, false); }
+  AdapterState state() const override { return counters_.state(queue_); }
+
+ private:
+  // A connection, and when it is to be tried again.
+  struct Link {
+    Link(const RedisOptions& options, std::shared_ptr<const ClientTlsContext> tls, uint64_t lane)
+        : connection(options.url, options.client_name, std::move(tls), lane),
+          backoff(options.backoff_max, random_number()) {}
+
+    RedisConnection connection;
+    Backoff backoff;
+    Instant retry_at = Instant::min();
+    size_t next_address = 0;
+    bool told_closed = true;  // lost() has seen to the end of it
+  };
+
+  void run();
+  bool take_requests();
+  void tend(Instant now);
+  void tend(Link& link, Instant now);
+  bool have_addresses(Instant now);
+  void tend_canary(Instant now);
+  void see_to_closed(Link& link, Instant now);
+  void fill(Instant now);
+  Instant next_deadline() const;
+  Instant take_turn(Instant deadline);
+  void settle_sends();
+  void read(Instant now);
+  void read_subscriptions(Instant now);
+  void update_state(Instant now);
+  void tell_down(const std::string& why, Instant now);
+  void end();
+
+  const RedisOptions options_;
+  LogBudget log_;
+  const std::unique_ptr<Backend> backend_;
+  AdapterQueue queue_;
+  AdapterCounters counters_;
+  Resolver resolver_;
+  Link publishing_, listening_;
+  RedisPublisher publisher_;
+  RedisSubscriber subscriber_;
+  AdapterSink* sink_ = nullptr;
+
+  std::vector<EngineAddress> addresses_;  // empty: to be asked for
+  Instant resolve_by_ = kNever;           // a look-up under way should have its answer
+  std::vector<Submission> submissions_;
+  Completions completions_;
+  Instant retry_sink_at_ = kNever;
+
+  bool up_ = false;
+  bool was_up_ = false;
+  std::string down_reason_;           // as last logged
+  std::optional<Instant> gap_since_;  // since when messages may have been missed
+  uint64_t canary_number_ = 0;
+  std::optional<Instant> canary_sent_at_;  // the one under way
+  Instant next_canary_at_ = Instant::min();
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+RedisAdapter::RedisAdapter(RedisOptions options, Logger& logger, std::unique_ptr<Backend> backend,
+                           std::shared_ptr<const ClientTlsContext> tls)
+    : options_(std::move(options)),
+      log_(logger),
+      backend_(std::move(backend)),
+      queue_(options_.limits, [this] { backend_->wake(); }),
+      resolver_([this] { backend_->wake(); }),
+      publishing_(options_, tls, 0),
+      listening_(options_, tls, 1),
+      publisher_(publishing_.connection, queue_, counters_, options_.names, log_),
+      // Below the prefix, where an ACL that allows the application's channels allows it too.
+      subscriber_(
+          listening_.connection, counters_,
+          [this](std::string_view stream) { return options_.names.to_wire(stream); }, log_,
+          options_.names.to_wire("_ringcast_canary:" + hex(random_number())), options_.anycable) {}
+
+RedisAdapter::~RedisAdapter() {
+  queue_.stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void RedisAdapter::start(AdapterSink& sink) {
+  RC_ASSERT(!thread_.joinable());
+  sink_ = &sink;
+  subscriber_.attach(sink);
+  // The new thread inherits the mask: the process's signals are its host's business.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void RedisAdapter::run() {
+  if (options_.thread_started) options_.thread_started();
+  Instant now = monotonic_now();
+  Instant ends_at = kNever;
+  for (;;) {
+    if (!take_requests()) {
+      if (ends_at == kNever) ends_at = now + options_.stop_grace;
+      if (!up_ || publisher_.idle() || now >= ends_at) break;
+    }
+    tend(now);
+    fill(now);
+    now = take_turn(std::min(next_deadline(), ends_at));
+    read(now);
+    update_state(now);
+    log_.report(now);
+  }
+  end();
+}
+
+bool RedisAdapter::take_requests() {
+  std::vector<AdapterQueue::Request> requests;
+  const bool running = queue_.take(publisher_.unsent(), requests);
+  for (const AdapterQueue::Request& request : requests) {
+    if (request.wanted) {
+      subscriber_.want(request.stream);
+    } else {
+      subscriber_.drop(request.stream);
+    }
+  }
+  return running;
+}
+
+// --- Connections -----------------------------------------------------------------------
+
+void RedisAdapter::tend(Instant now) {
+  tend(publishing_, now);
+  tend(listening_, now);
+  const auto late = [&](Instant since) { return since != kNever && now >= since + options_.reply_timeout; };
+  if (late(publisher_.waiting_since())) publishing_.connection.close("Redis does not answer", submissions_);
+  if (!subscriber_.stalled() && late(subscriber_.waiting_since())) {
+    listening_.connection.close("Redis does not answer", submissions_);
+  }
+  tend_canary(now);
+}
+
+void RedisAdapter::tend(Link& link, Instant now) {
+  if (link.connection.stage() != RedisConnection::Stage::closed) {
+    if (now >= link.connection.deadline()) {
+      link.connection.close("Redis does not answer while connecting", submissions_);
+    }
+    return;
+  }
+  if (!link.told_closed || now < link.retry_at || !have_addresses(now)) return;
+  const EngineAddress address = addresses_[link.next_address++ % addresses_.size()];
+  link.told_closed = false;
+  link.connection.open(address, now + options_.connect_timeout, submissions_);
+  see_to_closed(link, now);
+}
+
+bool RedisAdapter::have_addresses(Instant now) {
+  if (!addresses_.empty()) return true;
+  if (!resolver_.busy()) {
+    resolve_by_ = now + options_.connect_timeout;
+    if (options_.url.unix_path.empty()) {
+      resolver_.ask(options_.url.host, options_.url.port);
+    } else {
+      resolver_.ask_path(options_.url.unix_path);
+    }
+  }
+  Resolver::Answer answer;
+  if (!resolver_.take(answer)) {
+    if (now >= resolve_by_) {
+      resolve_by_ = kNever;  // said once; its answer still counts
+      tell_down("the name server does not answer for " + options_.url.host, now);
+    }
+    return false;
+  }
+  resolve_by_ = kNever;
+  addresses_ = std::move(answer.addresses);
+  if (!addresses_.empty()) return true;
+  tell_down(answer.error, now);
+  for (Link* link : {&publishing_, &listening_})
+    link->retry_at = std::max(link->retry_at, now + link->backoff.next());
+  return false;
+}
+
+// Whatever closed a connection, what follows from it happens here, once, and after what
+// had come before the end has been read.
+void RedisAdapter::see_to_closed(Link& link, Instant now) {
+  if (link.connection.stage() != RedisConnection::Stage::closed || std::exchange(link.told_closed, true))
+    return;
+  link.retry_at = now + link.backoff.next();
+  // All addresses were tried, or what was there is gone: they may have changed.
+  if (up_ || link.next_address >= addresses_.size()) {
+    addresses_.clear();
+    link.next_address = 0;
+  }
+  if (&link == &listening_) {
+    if (subscriber_.live() && !gap_since_) {
+      // As far back as we cannot know better.
+      gap_since_ = canary_sent_at_.value_or(now);
+      AdapterCounters::add(counters_.gaps);
+    }
+    subscriber_.lost();
+  } else {
+    publisher_.lost(now);
+  }
+  canary_sent_at_.reset();
+  tell_down(link.connection.failure(), now);
+}
+
+void RedisAdapter::tend_canary(Instant now) {
+  if (!up_) return;
+  if (canary_sent_at_ && now >= *canary_sent_at_ + options_.canary_timeout && !subscriber_.stalled()) {
+    const std::string why = "a message to ourselves did not come back";
+    listening_.connection.close(why, submissions_);
+    publishing_.connection.close(why, submissions_);
+    return;
+  }
+  if (now < next_canary_at_ || canary_sent_at_) return;
+  next_canary_at_ = now + options_.canary_interval;
+  if (!subscriber_.canary_refused()) {
+    canary_sent_at_ = now;
+    publisher_.publish_canary(subscriber_.canary_channel(), std::to_string(++canary_number_), now);
+    return;
+  }
+  if (publisher_.waiting_since() == kNever) publisher_.ping(now);
+  if (subscriber_.waiting_since() == kNever) subscriber_.ping(now);
+}
+
+// --- A turn ----------------------------------------------------------------------------
+
+void RedisAdapter::fill(Instant now) {
+  if (listening_.connection.ready()) subscriber_.fill(now);
+  if (up_ && publishing_.connection.ready()) publisher_.fill(now);
+  publishing_.connection.flush(submissions_);
+  listening_.connection.flush(submissions_);
+}
+
+Instant RedisAdapter::next_deadline() const {
+  Instant next = retry_sink_at_;
+  const auto by = [&next](Instant when) { next = std::min(next, when); };
+  for (const Link* link : {&publishing_, &listening_}) {
+    if (link->connection.stage() != RedisConnection::Stage::closed) {
+      by(link->connection.deadline());
+    } else if (link->told_closed && !resolver_.busy()) {
+      by(link->retry_at);
+    }
+  }
+  if (resolver_.busy()) by(resolve_by_);
+  if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
+  if (subscriber_.stalled()) return next;
+  if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
+  if (up_) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
+  return next;
+}
+
+Instant RedisAdapter::take_turn(Instant deadline) {
+  completions_.clear();
+  const Instant now = backend_->turn(submissions_, completions_, deadline).now;
+  submissions_.clear();
+  settle_sends();
+  for (const Completion& completion : completions_.others) {
+    for (Link* link : {&publishing_, &listening_}) {
+      if (link->connection.owns(completion.token)) link->connection.completed(completion, submissions_);
+    }
+  }
+  return now;
+}
+
+void RedisAdapter::settle_sends() {
+  for (const Completion& completion : completions_.short_sends) {
+    for (Link* link : {&publishing_, &listening_}) {
+      if (link->connection.owns(completion.token)) link->connection.short_send(completion, submissions_);
+    }
+  }
+  publishing_.connection.settle_send();
+  listening_.connection.settle_send();
+}
+
+void RedisAdapter::read(Instant now) {
+  while (RedisReply reply = publishing_.connection.next_reply(submissions_)) {
+    if (publisher_.take_reply(*reply, now)) continue;
+    subscriber_.refuse_canary();
+    canary_sent_at_.reset();
+  }
+  read_subscriptions(now);
+  see_to_closed(publishing_, now);
+  if (!subscriber_.stalled()) see_to_closed(listening_, now);
+}
+
+void RedisAdapter::read_subscriptions(Instant now) {
+  if (subscriber_.stalled()) {
+    if (!subscriber_.retry(now)) {
+      retry_sink_at_ = now + kStallRetry;
+      return;
+    }
+    retry_sink_at_ = kNever;
+    if (canary_sent_at_) canary_sent_at_ = now;
+    listening_.connection.pause(false);
+  }
+  while (RedisReply reply = listening_.connection.next_reply(submissions_)) {
+    if (subscriber_.take_reply(*reply, now)) continue;
+    listening_.connection.pause(true);
+    retry_sink_at_ = now + kStallRetry;
+    break;
+  }
+  if (const std::string text = subscriber_.take_canary();
+      canary_sent_at_ && text == std::to_string(canary_number_)) {
+    const Duration took = now - *canary_sent_at_;
+    counters_.canary_us.store(static_cast<uint64_t>(took / microseconds(1)), std::memory_order_relaxed);
+    canary_sent_at_.reset();
+  }
+}
+
+// --- What the server is told -------------------------------------------------------------
+
+void RedisAdapter::update_state(Instant now) {
+  const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
+  if (up == up_) return;
+  up_ = up;
+  counters_.up.store(up, std::memory_order_relaxed);
+  if (!up) {
+    sink_->state_changed(false, milliseconds(0));
+    return;
+  }
+  for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
+  next_canary_at_ = now;
+  down_reason_.clear();
+  const Duration outage = gap_since_ ? now - *gap_since_ : Duration(0);
+  gap_since_.reset();
+  if (std::exchange(was_up_, true)) AdapterCounters::add(counters_.reconnects);
+  const auto outage_ms = std::chrono::ceil<milliseconds>(outage);
+  log_.log(now, LogLevel::info, "adapter_up",
+           {{"engine", options_.url.to_string()}, {"missed_ms", int64_t{outage_ms.count()}}});
+  sink_->state_changed(true, outage_ms);
+}
+
+// One line for each reason, not for each attempt.
+void RedisAdapter::tell_down(const std::string& why, Instant now) {
+  if (why == down_reason_) return;
+  down_reason_ = why;
+  log_.log(now, LogLevel::warn, "adapter_down", {{"engine", options_.url.to_string()}, {"reason", why}});
+}
+
+void RedisAdapter::end() {
+  publishing_.connection.close({}, submissions_);
+  listening_.connection.close({}, submissions_);
+  Instant now = monotonic_now();
+  const Instant give_up_at = now + kCloseGrace;
+  do {
+    completions_.clear();
+    now = backend_->turn(submissions_, completions_, std::min(give_up_at, now + milliseconds(10))).now;
+    submissions_.clear();
+  } while (backend_->operations_in_flight() > 0 && now < give_up_at);
+}
+
+}  // namespace
+
+std::unique_ptr<Adapter> make_redis_adapter(RedisOptions options, Logger& logger, std::string* error) {
+  if (*error = options.names.problem(); !error->empty()) return nullptr;
+  std::shared_ptr<const ClientTlsContext> tls;
+  if (options.url.tls) {
+    tls = ClientTlsContext::create(options.tls, error);
+    if (tls == nullptr) return nullptr;
+  }
+  if (options.client_name.empty()) options.client_name = "Ringcast-PID-" + std::to_string(getpid());
+  std::unique_ptr<Backend> backend =
+      make_backend(options.backend, {.recv_buffers_bytes = size_t{256} << 10}, error);
+  if (backend == nullptr) return nullptr;
+  error->clear();
+  return std::make_unique<RedisAdapter>(std::move(options), logger, std::move(backend), std::move(tls));
+}
+
+}  // namespace ringcast
