@@ -78,10 +78,13 @@ TcpClient& TcpClient::operator=(TcpClient&& other) noexcept {
   return *this;
 }
 
-TcpClient TcpClient::connect(uint16_t port) {
+TcpClient TcpClient::connect(uint16_t port, int receive_buffer_bytes) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return {};
   TcpClient client(fd);
+  if (receive_buffer_bytes > 0) {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+  }
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -93,8 +96,8 @@ TcpClient TcpClient::connect(uint16_t port) {
   return client;
 }
 
-TcpClient TcpClient::connect_tls(uint16_t port, const TlsClientOptions& options) {
-  TcpClient client = connect(port);
+TcpClient TcpClient::connect_tls(uint16_t port, const TlsClientOptions& options, int receive_buffer_bytes) {
+  TcpClient client = connect(port, receive_buffer_bytes);
   if (!client.open()) return client;
   client.tls_ = std::make_unique<TlsClient>(options);
   client.tls_->start();
@@ -155,7 +158,13 @@ bool TcpClient::send(std::string_view bytes, size_t chop_bytes) {
     if (!flush()) return false;
     bytes.remove_prefix(chop);
   } while (!bytes.empty());
+  read_some();
   return true;
+}
+
+bool TcpClient::send_on_the_wire(std::string_view bytes) {
+  unsent_.append(bytes);
+  return flush();
 }
 
 bool TcpClient::send_until_stalled(std::string_view bytes, std::chrono::milliseconds stalled) {

@@ -31,10 +31,12 @@ class TcpClient {
   TcpClient(TcpClient&& other) noexcept;
   TcpClient& operator=(TcpClient&& other) noexcept;
 
-  // To 127.0.0.1. Not open if nobody listens.
-  static TcpClient connect(uint16_t port);
+  // To 127.0.0.1, with a receive buffer of its own size where given. Not open if nobody
+  // listens.
+  static TcpClient connect(uint16_t port, int receive_buffer_bytes = 0);
   // With TLS. What went wrong with the handshake is in tls()->failure() and end().
-  static TcpClient connect_tls(uint16_t port, const TlsClientOptions& options = {});
+  static TcpClient connect_tls(uint16_t port, const TlsClientOptions& options = {},
+                               int receive_buffer_bytes = 0);
 
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
@@ -42,13 +44,17 @@ class TcpClient {
 
   // Sends everything, at once or in chops of so many octets. Reads (and keeps) what
   // comes meanwhile: a server that waits for its reader must not wait for ever, and
-  // an answer must not be lost to the reset that follows it. False if the peer took no
+  // an answer must not be lost to the reset that follows it. Without octets it only does
+  // that. False if the peer took no
   // more: it has closed, or time ran out.
   bool send(std::string_view bytes, size_t chop_bytes = 0);
 
   // Sends without reading, until everything is with the kernel or nothing moves for so
   // long. What is left goes ahead of what is sent next.
   bool send_until_stalled(std::string_view bytes, std::chrono::milliseconds stalled);
+
+  // Beside TLS, as they are.
+  bool send_on_the_wire(std::string_view bytes);
 
   // What has come, after waiting until at least `bytes_min` have; less when the connection
   // ended before.

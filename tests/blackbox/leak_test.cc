@@ -3,8 +3,6 @@
 // held before.
 #include <gtest/gtest.h>
 
-#include <array>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,26 +34,6 @@ enum class Leaving : uint8_t {
   count,
 };
 
-// What must be as it was. Log bytes count in steps of a chunk: none may be left at all.
-constexpr std::array<std::string_view, 8> kGauges = {
-    "ringcast_connections",  "ringcast_conversations",       "ringcast_subscriptions",
-    "ringcast_streams",      "ringcast_log_bytes",           "ringcast_outbox_bytes",
-    "ringcast_buffers_lent", "ringcast_operations_in_flight"};
-
-struct Holdings {
-  std::array<uint64_t, kGauges.size()> gauges{};
-  size_t descriptors = 0;
-  friend bool operator==(const Holdings&, const Holdings&) = default;
-
-  std::string to_string() const {
-    std::string text = "descriptors " + std::to_string(descriptors);
-    for (size_t i = 0; i < kGauges.size(); ++i) {
-      text.append(", ").append(kGauges[i]).append(" ").append(std::to_string(gauges[i]));
-    }
-    return text;
-  }
-};
-
 class Leak : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -74,41 +52,8 @@ class Leak : public ::testing::Test {
 
   uint16_t port() const { return server_->port(); }
 
-  // Asked on one connection from the beginning to the end, which is itself among what is held.
-  Holdings holdings() {
-    const Metrics metrics = Metrics::read(watcher_);
-    Holdings held{.descriptors = descriptor_count(server_->pid())};
-    for (size_t i = 0; i < kGauges.size(); ++i) {
-      EXPECT_TRUE(metrics.has(kGauges[i])) << kGauges[i];
-      held.gauges[i] = metrics.sum(kGauges[i]);
-    }
-    return held;
-  }
-
-  // With nobody here but the watcher: two readings of the gauges that are brought up to
-  // date once a second say the same.
-  Holdings at_rest() {
-    Holdings held = holdings();
-    for (int readings = 0; readings < 60; ++readings) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1200));
-      const Holdings again = holdings();
-      if (again == held && held.gauges[0] == 1) return held;
-      held = again;
-    }
-    ADD_FAILURE() << "the server does not come to rest: " << held.to_string();
-    return held;
-  }
-
-  // Waits until what is held is `expected`.
-  Holdings settled(const Holdings& expected) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    Holdings held = holdings();
-    while (held != expected && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      held = holdings();
-    }
-    return held;
-  }
+  Holdings at_rest() { return holdings_at_rest(watcher_, server_->pid()); }
+  Holdings settled(const Holdings& expected) { return settled_holdings(watcher_, server_->pid(), expected); }
 
   // Kept alive by what it does: no request is longer than the keep-alive timeout away.
   TcpClient watcher_;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -230,7 +231,7 @@ TEST_F(Limits, APeerThatAnswersNoPingIsGivenUp) {
   WebSocketClient alive = WebSocketClient::connect(port(), "/websocket/other");
   ASSERT_TRUE(deaf.open() && alive.open());
   std::thread answering([&] {
-    for (int pongs = 0; pongs < 4; ++pongs) {
+    for (int pongs = 0; pongs < 2; ++pongs) {
       const auto frame = alive.next();
       ASSERT_TRUE(frame);
       ASSERT_EQ(frame->opcode, 9u) << frame->payload;
@@ -348,6 +349,102 @@ TEST_F(Limits, NativeClientsWhereAnOriginIsRequired) {
   EXPECT_EQ(ask(WebSocketClient::request("/cable")).status, 404);
   EXPECT_EQ(ask(WebSocketClient::request("/websocket")).status, 403);
   EXPECT_EQ(ask(WebSocketClient::request("/websocket", "Origin: http://127.0.0.1\r\n")).status, 101);
+}
+
+// Reading pauses, and nothing is lost: what is answered shows that it goes on.
+TEST_F(Limits, CommandsBehindAnUnconfirmedSubscription) {
+  ASSERT_NO_FATAL_FAILURE(start({"--pending-commands", "2"}));
+  WebSocketClient client = cable();
+  constexpr int kCommands = 400;
+  std::string wire;
+  for (int i = 0; i < kCommands; ++i) wire += cable_subscribe(chat_identifier("r" + std::to_string(i)));
+  client.send(wire);
+  // Streams live on different shards, so they are confirmed in any order.
+  std::set<std::string> expected;
+  for (int i = 0; i < kCommands; ++i) {
+    expected.insert(cable_confirmation(chat_identifier("r" + std::to_string(i))));
+  }
+  while (!expected.empty()) {
+    const auto frame = next_word(client);
+    ASSERT_TRUE(frame) << expected.size() << " are missing";
+    ASSERT_EQ(expected.erase(frame->payload), 1u) << frame->payload;
+  }
+}
+
+// ── Those who do not take what is theirs ─────────────────────────────────────
+
+TEST_F(Limits, AReaderThatTakesNothingIsResetInTheEnd) {
+  ASSERT_NO_FATAL_FAILURE(start({"--echo", "--write-stall-s", "1", "--sndbuf-bytes", "65536"}));
+  WebSocketClient stuck = WebSocketClient::ask(TcpClient::connect(port(), 32 * 1024), "/echo");
+  ASSERT_TRUE(stuck.open());
+  std::string wire;
+  for (int i = 0; i < 40; ++i) wire += encode({.opcode = 2, .payload = std::string(256 * 1024, 'x')});
+  EXPECT_FALSE(stuck.tcp().send_until_stalled(wire, std::chrono::milliseconds(100)));
+  expect_ended("write_stall", 1);
+  while (stuck.next()) {
+  }
+  EXPECT_EQ(stuck.tcp().end(), TcpClient::End::reset);
+}
+
+TEST_F(Limits, WhoeverDoesNotAnswerACloseIsNotWaitedForForEver) {
+  ASSERT_NO_FATAL_FAILURE(start({"--close-timeout-s", "1", "--error-budget", "1"}));
+  WebSocketClient broken = WebSocketClient::connect(port(), "/websocket/r");
+  broken.send(encode({.masked = false}));
+  WebSocketClient budget = cable();
+  budget.send(encode({.payload = "no JSON"}) + encode({.payload = "nor this"}));
+  for (WebSocketClient* client : {&broken, &budget}) {
+    auto frame = next_word(*client);
+    while (frame && frame->opcode != 8) frame = next_word(*client);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->close_code(), client == &broken ? 1002u : 1008u);
+  }
+  EXPECT_TRUE(wait_for_metric(port(), "ringcast_close_timeouts_total", 2));
+  EXPECT_TRUE(wait_for_metric(port(), "ringcast_conversations", 0));
+}
+
+// ── Between publishers and shards ────────────────────────────────────────────
+
+// One reader takes nothing, so everything on the way to it fills: then publishers are
+// told, and once it is gone they are served again.
+TEST_F(Limits, MessagesUnderWay) {
+  const std::vector<std::vector<std::string>> ways = {{"--queued-bytes", "65536"},
+                                                      {"--mailbox-size", "16", "--broadcast-inbox", "16"}};
+  for (const std::vector<std::string>& way : ways) {
+    SCOPED_TRACE(way.front());
+    std::vector<std::string> arguments = {"--frame-log-bytes",     "65536", "--max-message-bytes", "16384",
+                                          "--lap-grace-ms",        "60000", "--sndbuf-bytes",      "32768",
+                                          "--notsent-lowat-bytes", "16384", "--room-prefix",       "chat_",
+                                          "--raw-ping-interval-s", "0"};
+    arguments.insert(arguments.end(), way.begin(), way.end());
+    ASSERT_NO_FATAL_FAILURE(start(arguments));
+    WebSocketClient stuck = WebSocketClient::ask(TcpClient::connect(port(), 32 * 1024), "/websocket/stuck");
+    ASSERT_TRUE(stuck.open());
+    const std::string message = envelope("chat_stuck", std::string(8000, 'x'));
+    TcpClient publisher = TcpClient::connect(port());
+    HttpAnswer answer;
+    size_t taken = 0;
+    for (; taken < 5000; ++taken) {
+      publisher.send(post_request("/_broadcast", "application/json", message));
+      answer = read_http_answer(publisher);
+      if (answer.status != 201) break;
+    }
+    EXPECT_EQ(answer.status, 503) << "after " << taken;
+    EXPECT_GE(Metrics::read(port()).sum("ringcast_dropped_total", R"(reason="mailbox_full")"), 1u);
+    stuck.tcp().reset();
+    EXPECT_EQ(broadcast(port(), message), 201);
+  }
+}
+
+TEST_F(Limits, MoreAtOnceThanTheInboxHolds) {
+  ASSERT_NO_FATAL_FAILURE(start({"--broadcast-inbox", "16"}));
+  const auto publish = [&](size_t count) {
+    return ask(post_request("/_broadcast", "application/json",
+                            envelopes("s", std::vector<std::string>(count, "x"))))
+        .status;
+  };
+  EXPECT_EQ(publish(10), 201);
+  EXPECT_EQ(publish(200), 413);  // it never will
+  EXPECT_EQ(publish(10), 201);
 }
 
 // ── Who may publish ──────────────────────────────────────────────────────────

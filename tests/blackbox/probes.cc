@@ -88,6 +88,44 @@ bool wait_for_metric(uint16_t port, std::string_view name, uint64_t value, std::
   return false;
 }
 
+// ── What it holds ────────────────────────────────────────────────────────────
+
+std::string Holdings::to_string() const {
+  std::string text = "descriptors " + std::to_string(descriptors);
+  for (size_t i = 0; i < kHeldGauges.size(); ++i) {
+    text.append(", ").append(kHeldGauges[i]).append(" ").append(std::to_string(gauges[i]));
+  }
+  return text;
+}
+
+Holdings holdings(TcpClient& watcher, pid_t pid) {
+  const Metrics metrics = Metrics::read(watcher);
+  Holdings held{.descriptors = descriptor_count(pid)};
+  for (size_t i = 0; i < kHeldGauges.size(); ++i) held.gauges[i] = metrics.sum(kHeldGauges[i]);
+  return held;
+}
+
+Holdings holdings_at_rest(TcpClient& watcher, pid_t pid) {
+  Holdings held = holdings(watcher, pid);
+  for (int readings = 0; readings < 60; ++readings) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    const Holdings again = holdings(watcher, pid);
+    if (again == held && held.gauges[0] == 1) return held;
+    held = again;
+  }
+  return {};
+}
+
+Holdings settled_holdings(TcpClient& watcher, pid_t pid, const Holdings& expected) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  Holdings held = holdings(watcher, pid);
+  while (held != expected && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    held = holdings(watcher, pid);
+  }
+  return held;
+}
+
 // ── The process ──────────────────────────────────────────────────────────────
 
 size_t resident_bytes(pid_t pid) {

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -42,6 +43,32 @@ class Metrics {
 
 // Reads /metrics until `name` sums up to `value`; false if it never does.
 bool wait_for_metric(uint16_t port, std::string_view name, uint64_t value, std::string_view label = {});
+
+// ── What it holds ────────────────────────────────────────────────────────────
+
+// What must be as it was once everybody has left. Log bytes count in steps of a chunk:
+// none may be left at all.
+inline constexpr std::array<std::string_view, 11> kHeldGauges = {
+    "ringcast_connections",  "ringcast_tls_connections",     "ringcast_conversations",
+    "ringcast_streams",      "ringcast_subscriptions",       "ringcast_log_bytes",
+    "ringcast_outbox_bytes", "ringcast_input_bytes",         "ringcast_queued_bytes",
+    "ringcast_buffers_lent", "ringcast_operations_in_flight"};
+
+struct Holdings {
+  std::array<uint64_t, kHeldGauges.size()> gauges{};
+  size_t descriptors = 0;
+  friend bool operator==(const Holdings&, const Holdings&) = default;
+
+  std::string to_string() const;
+};
+
+// Asked on one connection from the beginning to the end, which is itself among what is held.
+Holdings holdings(TcpClient& watcher, pid_t pid);
+// With nobody here but the watcher: two readings of the gauges that are brought up to date
+// once a second say the same.
+Holdings holdings_at_rest(TcpClient& watcher, pid_t pid);
+// Waits until what is held is `expected`; what it was in the end.
+Holdings settled_holdings(TcpClient& watcher, pid_t pid, const Holdings& expected);
 
 // ── The process ──────────────────────────────────────────────────────────────
 

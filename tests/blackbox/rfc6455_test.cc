@@ -484,7 +484,7 @@ TEST_P(Rfc6455, AThousandPipelinedMessagesComeBackInOrder) {
 // The client reads nothing until the server takes nothing more: the server has to stop
 // reading, not to buffer without end, and to go on where it stopped.
 TEST_P(Rfc6455, StopsReadingFromAClientThatDoesNotRead) {
-  constexpr size_t kMessages = 128;
+  constexpr size_t kMessages = 64;
   const std::string payload(kMiB, 'x');
   std::string wire;
   for (size_t i = 0; i < kMessages; ++i) wire += encode({.opcode = kBinary, .payload = payload});

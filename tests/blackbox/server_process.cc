@@ -39,8 +39,8 @@ std::string environment_or(const char* name, std::string otherwise) {
 }
 
 std::vector<std::string> command_of(const ServerProcess::Options& options, uint16_t port, uint16_t tls_port) {
-  std::vector<std::string> command = {environment_or("RINGCAST_BIN", "build/ringcast"), "--listen",
-                                      "127.0.0.1:" + std::to_string(port)};
+  std::vector<std::string> command = {environment_or("RINGCAST_BIN", "build/ringcast")};
+  if (options.plain) command.insert(command.end(), {"--listen", "127.0.0.1:" + std::to_string(port)});
   const std::string backend = environment_or("RINGCAST_BACKEND", "");
   if (!backend.empty()) command.insert(command.end(), {"--backend", backend});
   const std::string shards = environment_or("RINGCAST_SHARDS", "");
@@ -149,7 +149,7 @@ void CertificateFolder::write(const TestCertificate& certificate) {
 std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std::string& why_not) {
   const auto deadline = Clock::now() + options.ready_within;
   for (int attempt = 1;; ++attempt) {
-    const uint16_t port = free_port();
+    const uint16_t port = options.plain ? free_port() : uint16_t{0};
     const uint16_t tls_port = options.tls ? free_port() : uint16_t{0};
     std::vector<std::string> command = command_of(options, port, tls_port);
     std::vector<std::string> environment = environment_of(options);
@@ -177,7 +177,8 @@ std::unique_ptr<ServerProcess> ServerProcess::start(const Options& options, std:
     std::unique_ptr<ServerProcess> server(new ServerProcess(pid, port, tls_port, output.read, error.read));
 
     while (server->running() && Clock::now() < deadline) {
-      if (http_get(port, "/ready").status == 200 && server->running()) return server;
+      TcpClient asking = options.plain ? TcpClient::connect(port) : TcpClient::connect_tls(tls_port);
+      if (http_get(std::move(asking), "/ready").status == 200 && server->running()) return server;
       std::this_thread::sleep_for(kLookAgain);
     }
     if (server->exit_ == Exit{.code = kExitCannotListen} && attempt < kStartAttempts) continue;

@@ -30,6 +30,8 @@ class ServerProcess {
     std::vector<std::string> arguments = {};
     // Where given, it listens with TLS too, on a port of its own.
     std::optional<TestCertificateFiles> tls = std::nullopt;
+    // Without it, there is no --listen.
+    bool plain = true;
     // For the child only. RINGCAST_* variables of the test's own are not handed on.
     std::vector<std::pair<std::string, std::string>> environment = {};
     // Loaded machines and sanitizers are slow; only a broken server waits this long.
@@ -56,7 +58,7 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  uint16_t port() const { return port_; }
+  uint16_t port() const { return port_; }          // 0 without a plain one
   uint16_t tls_port() const { return tls_port_; }  // 0 without TLS
   pid_t pid() const { return pid_; }
 
