@@ -8,6 +8,7 @@
 #include "protocol/cable.h"
 #include "protocol/json.h"
 #include "shard/connection.h"
+#include "shard/engine.h"
 #include "shard/shard.h"
 
 namespace ringcast {
@@ -111,7 +112,9 @@ void Hub::drop_stream(Stream& stream) {
 PublishStatus Hub::check(std::string_view stream, PayloadKind kind, Bytes payload) {
   const Limits& limits = shard_.limits();
   PublishStatus status = PublishStatus::ok;
-  if (stream.size() > limits.stream_name_bytes || payload.size() > limits.message_bytes) {
+  const Engine* const engine = shard_.context().engine;
+  if (stream.size() > limits.stream_name_bytes || payload.size() > limits.message_bytes ||
+      (engine != nullptr && payload.size() > engine->payload_bytes_max())) {
     status = PublishStatus::too_large;
     shard_.counters().dropped_for(DropReason::too_large).add();
   } else if (stream.empty() || (kind == PayloadKind::text && !valid_utf8(payload)) ||
@@ -126,8 +129,9 @@ PublishStatus Hub::publish(MessageRef message) {
   const ShardIndex home = shard_.home_of(message->stream_hash());
   const auto bytes = static_cast<int64_t>(message->payload().size());
   ShardRequest request{.kind = ShardRequest::Kind::publish, .message = std::move(message)};
+  const Engine* const engine = shard_.context().engine;
   // What was deferred before must arrive before.
-  if (deferred_[home].empty() && push(home, request)) {
+  if (deferred_[home].empty() && (engine == nullptr || engine->accepting()) && push(home, request)) {
     publish_bytes_ -= bytes;
     return PublishStatus::ok;
   }
@@ -152,6 +156,8 @@ bool Hub::can_publish() {
 }
 
 bool Hub::has_room_for(const std::vector<size_t>& per_home) {
+  if (const Engine* const engine = shard_.context().engine; engine != nullptr && !engine->accepting())
+    return false;
   for (ShardIndex to = 0; to < per_home.size(); ++to) {
     if (per_home[to] == 0) continue;
     if (!deferred_[to].empty()) return false;
@@ -183,6 +189,7 @@ void Hub::request(Stream& stream, ShardRequest::Kind kind) {
 }
 
 void Hub::push_deferred() {
+  while (!acknowledgements_.empty() && acknowledge(acknowledgements_.front())) acknowledgements_.pop_front();
   if (deferred_count_ == 0) return;
   for (ShardIndex to = 0; to < deferred_.size(); ++to) {
     while (!deferred_[to].empty() && push(to, deferred_[to].front())) {
@@ -207,24 +214,21 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
   switch (request.kind) {
     case ShardRequest::Kind::publish:
       return take_publish(request.message);
-    case ShardRequest::Kind::subscribe: {
-      // The acknowledgement needs room like any delivery.
-      auto& lane = shard_.context().mailboxes.deliveries(shard_.index(), from);
-      if (lane.free() == 0) return false;
-      listen(request, from);
-      const bool pushed = lane.try_push(Delivery{.stream = request.stream, .message = {}});
-      RC_ASSERT(pushed);
-      bells_[from] = true;
-      return true;
-    }
+    case ShardRequest::Kind::subscribe:
+      return listen(request, from);
     case ShardRequest::Kind::unsubscribe: {
       const auto home = homes_.find(request.message->stream());
       RC_ASSERT(home != homes_.end());
-      const size_t erased = std::erase_if(home->second.listeners, [&](const Home::Listener& listener) {
+      const auto is_it = [&](const Home::Listener& listener) {
         return listener.shard == from && listener.stream == request.stream;
-      });
+      };
+      const size_t erased = std::erase_if(home->second.listeners, is_it);
       RC_ASSERT(erased == 1);
-      if (home->second.listeners.empty()) homes_.erase(home);
+      std::erase_if(home->second.unacknowledged, is_it);
+      if (home->second.listeners.empty()) {
+        if (Engine* const engine = shard_.context().engine) engine->unsubscribe(home->first);
+        homes_.erase(home);
+      }
       return true;
     }
     case ShardRequest::Kind::adopt:
@@ -234,15 +238,55 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
   return true;
 }
 
-void Hub::listen(ShardRequest& request, ShardIndex from) {
+bool Hub::listen(ShardRequest& request, ShardIndex from) {
+  // The acknowledgement needs room like any delivery.
+  if (shard_.context().mailboxes.deliveries(shard_.index(), from).free() == 0) return false;
   const std::string_view name = request.message->stream();
+  const Home::Listener listener{from, request.stream};
   auto home = homes_.find(name);
-  if (home == homes_.end()) home = homes_.emplace(std::string(name), Home{}).first;
-  home->second.listeners.push_back({from, request.stream});
+  if (home == homes_.end()) {
+    home = homes_.emplace(std::string(name), Home{}).first;
+    if (Engine* const engine = shard_.context().engine) {
+      home->second.ticket = ++tickets_;
+      engine->subscribe(name, home->second.ticket);
+    }
+  }
+  home->second.listeners.push_back(listener);
+  if (home->second.ticket != 0) {
+    home->second.unacknowledged.push_back(listener);
+    return true;
+  }
+  const bool acknowledged = acknowledge(listener);
+  RC_ASSERT(acknowledged);
+  return true;
+}
+
+bool Hub::acknowledge(const Home::Listener& listener) {
+  auto& lane = shard_.context().mailboxes.deliveries(shard_.index(), listener.shard);
+  if (!lane.try_push(Delivery{.stream = listener.stream, .message = {}})) return false;
+  bells_[listener.shard] = true;
+  return true;
+}
+
+void Hub::carried(std::string_view stream, uint64_t ticket) {
+  const auto home = homes_.find(stream);
+  if (home == homes_.end() || home->second.ticket != ticket) return;
+  home->second.ticket = 0;
+  for (const Home::Listener& listener : home->second.unacknowledged) {
+    if (!acknowledgements_.empty() || !acknowledge(listener)) acknowledgements_.push_back(listener);
+  }
+  home->second.unacknowledged.clear();
 }
 
 bool Hub::take_publish(MessageRef& message) {
   Counters& counters = shard_.counters();
+  if (Engine* const engine = shard_.context().engine; engine != nullptr && !message->carried()) {
+    if (!engine->publish(message)) return false;
+    message = {};
+    return true;
+  }
+  // Nobody is sent anything ahead of the acknowledgement that says so.
+  if (!acknowledgements_.empty()) return false;
   const auto home = homes_.find(message->stream());
   if (home == homes_.end()) {
     counters.publishes.add();

@@ -68,6 +68,10 @@ class Hub {
   bool take(ShardRequest& request, ShardIndex from);
   bool take_publish(MessageRef& message);
 
+  // The engine has the stream: whoever waited for that is told. `ticket` says for which
+  // subscribe; that of a stream since left by everybody means nothing.
+  void carried(std::string_view stream, uint64_t ticket);
+
   // --- Deliveries -------------------------------------------------------------------
 
   // Takes one delivery. False: it must wait, a log has no room.
@@ -82,7 +86,8 @@ class Hub {
   // Hands an accepted socket to another shard. False: its lane is full.
   bool hand_over(int descriptor, bool tls, ShardIndex to);
 
-  bool deferring() const { return deferred_count_ > 0; }
+  // Something of ours waits for room in a lane.
+  bool deferring() const { return deferred_count_ > 0 || !acknowledgements_.empty(); }
 
   // Requests that found their lane full go first, in order. Rings the bells of
   // shards that were given something since the last call.
@@ -106,11 +111,14 @@ class Hub {
       SlotId stream;  // in that shard's hub
     };
     std::vector<Listener> listeners;
+    std::vector<Listener> unacknowledged;  // of those: waiting for the engine
+    uint64_t ticket = 0;  // of our subscribe to the engine; 0: it has the stream, or there is none
   };
 
   void request(Stream& stream, ShardRequest::Kind kind);
   bool push(ShardIndex to, ShardRequest& request);
-  void listen(ShardRequest& request, ShardIndex from);
+  bool listen(ShardRequest& request, ShardIndex from);
+  bool acknowledge(const Home::Listener& listener);
   enum class Room : uint8_t {
     fits,
     wait,    // for readers, until retry_at_
@@ -142,7 +150,9 @@ class Hub {
   size_t deferred_count_ = 0;
   size_t publish_room_ = 0;    // at least so many fit into every lane; looked up again when it runs low
   int64_t publish_bytes_ = 0;  // this shard's part of what may still be queued; likewise
-  std::vector<bool> bells_;    // by shard: given something since the last ring
+  std::deque<Home::Listener> acknowledgements_;  // that found their lane full
+  uint64_t tickets_ = 0;
+  std::vector<bool> bells_;  // by shard: given something since the last ring
   Instant retry_at_ = kNever;
   std::string json_;  // a text payload as a JSON string, for the delivery at hand
 };

@@ -79,6 +79,11 @@ class Message {
   // Position in the stream's total order, from 1; 0 before its home has numbered it.
   uint64_t offset() const { return offset_; }
 
+  // Whether it came from other processes' engine, and must not go there again.
+  bool carried() const { return carried_; }
+  // Before anybody else holds it.
+  void mark_carried() { carried_ = true; }
+
   // Home shard only, once, while it is the only holder.
   void number(uint64_t offset) {
     RC_ASSERT(offset_ == 0 && references_.load(std::memory_order_relaxed) == 1);
@@ -108,6 +113,7 @@ class Message {
   MessageBytes* const account_;
   std::atomic<uint32_t> references_{1};
   PayloadKind kind_;
+  bool carried_ = false;
   uint32_t stream_bytes_;
   uint64_t payload_bytes_;
   uint64_t stream_hash_;

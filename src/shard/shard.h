@@ -71,6 +71,8 @@ struct ServerContext {
   AddressCounts addresses;
   MessageBytes message_bytes;  // published, and not yet in every log
   // Filled before any shard turns.
+  class Engine* engine =
+      nullptr;  // carries messages between processes, if there are others; outlives the shards
   TrustedProxies proxies;
   std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
   bool proxy_protocol = false;               // whoever of them connects sends a PROXY header first
