@@ -63,12 +63,5 @@ TEST(GlobalId, HasOneForm) {
   }
 }
 
-TEST(ConnectionIdentifier, IsSortedAndJoined) {
-  EXPECT_EQ(connection_identifier({}), "");
-  EXPECT_EQ(connection_identifier({"b", "a", "Z"}), "Z:a:b");
-  EXPECT_EQ(connection_identifier({"10", "9"}), "10:9");
-  EXPECT_EQ(connection_identifier({"", "a"}), ":a");
-}
-
 }  // namespace
 }  // namespace ringcast
