@@ -1,6 +1,5 @@
-// The Redis adapter's thread: turns, reconnecting, the canary, and what the server is
-// told. Each turn: (1) what other threads asked, (2) deadlines, (3) what is to be sent,
-// (4) the backend, (5) what came.
+// The Redis adapter's thread: turns, reconnecting, and the canary. Each turn: (1) what other threads asked,
+// (2) deadlines, (3) what is to be sent, (4) the backend, (5) what came.
 #include "adapter/redis_adapter.h"
 
 #include <pthread.h>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "adapter/adapter_counters.h"
+#include "adapter/adapter_health.h"
 #include "adapter/backoff.h"
 #include "adapter/redis_connection.h"
 #include "adapter/redis_publisher.h"
@@ -82,7 +82,6 @@ class RedisAdapter final : public Adapter {
   void read(Instant now);
   void read_subscriptions(Instant now);
   void update_state(Instant now);
-  void tell_down(const std::string& why, Instant now);
   void end();
 
   const RedisOptions options_;
@@ -90,6 +89,7 @@ class RedisAdapter final : public Adapter {
   const std::unique_ptr<Backend> backend_;
   AdapterQueue queue_;
   AdapterCounters counters_;
+  AdapterHealth health_;
   Resolver resolver_;
   Link publishing_, listening_;
   RedisPublisher publisher_;
@@ -102,10 +102,6 @@ class RedisAdapter final : public Adapter {
   Completions completions_;
   Instant retry_sink_at_ = kNever;
 
-  bool up_ = false;
-  bool was_up_ = false;
-  std::string down_reason_;           // as last logged
-  std::optional<Instant> gap_since_;  // since when messages may have been missed
   uint64_t canary_number_ = 0;
   std::optional<Instant> canary_sent_at_;  // the one under way
   Instant next_canary_at_ = Instant::min();
@@ -119,6 +115,7 @@ RedisAdapter::RedisAdapter(RedisOptions options, Logger& logger, std::unique_ptr
       log_(logger),
       backend_(std::move(backend)),
       queue_(options_.limits, [this] { backend_->wake(); }),
+      health_(counters_, log_, options_.url.to_string()),
       resolver_([this] { backend_->wake(); }),
       publishing_(options_, tls, 0),
       listening_(options_, tls, 1),
@@ -153,7 +150,7 @@ void RedisAdapter::run() {
   for (;;) {
     if (!take_requests()) {
       if (ends_at == kNever) ends_at = now + options_.stop_grace;
-      if (!up_ || publisher_.idle() || now >= ends_at) break;
+      if (!health_.up() || publisher_.idle() || now >= ends_at) break;
     }
     tend(now);
     fill(now);
@@ -219,14 +216,14 @@ bool RedisAdapter::have_addresses(Instant now) {
   if (!resolver_.take(answer)) {
     if (now >= resolve_by_) {
       resolve_by_ = kNever;  // said once; its answer still counts
-      tell_down("the name server does not answer for " + options_.url.host, now);
+      health_.tell_down("the name server does not answer for " + options_.url.host, now);
     }
     return false;
   }
   resolve_by_ = kNever;
   addresses_ = std::move(answer.addresses);
   if (!addresses_.empty()) return true;
-  tell_down(answer.error, now);
+  health_.tell_down(answer.error, now);
   for (Link* link : {&publishing_, &listening_})
     link->retry_at = std::max(link->retry_at, now + link->backoff.next());
   return false;
@@ -239,26 +236,23 @@ void RedisAdapter::see_to_closed(Link& link, Instant now) {
     return;
   link.retry_at = now + link.backoff.next();
   // All addresses were tried, or what was there is gone: they may have changed.
-  if (up_ || link.next_address >= addresses_.size()) {
+  if (health_.up() || link.next_address >= addresses_.size()) {
     addresses_.clear();
     link.next_address = 0;
   }
   if (&link == &listening_) {
-    if (subscriber_.live() && !gap_since_) {
-      // As far back as we cannot know better.
-      gap_since_ = canary_sent_at_.value_or(now);
-      AdapterCounters::add(counters_.gaps);
-    }
+    // As far back as we cannot know better.
+    if (subscriber_.live()) health_.missed(canary_sent_at_.value_or(now));
     subscriber_.lost();
   } else {
     publisher_.lost(now);
   }
   canary_sent_at_.reset();
-  tell_down(link.connection.failure(), now);
+  health_.tell_down(link.connection.failure(), now);
 }
 
 void RedisAdapter::tend_canary(Instant now) {
-  if (!up_) return;
+  if (!health_.up()) return;
   if (canary_sent_at_ && now >= *canary_sent_at_ + options_.canary_timeout && !subscriber_.stalled()) {
     const std::string why = "a message to ourselves did not come back";
     listening_.connection.close(why, submissions_);
@@ -280,7 +274,7 @@ void RedisAdapter::tend_canary(Instant now) {
 
 void RedisAdapter::fill(Instant now) {
   if (listening_.connection.ready()) subscriber_.fill(now);
-  if (up_ && publishing_.connection.ready()) publisher_.fill(now);
+  if (health_.up() && publishing_.connection.ready()) publisher_.fill(now);
   publishing_.connection.flush(submissions_);
   listening_.connection.flush(submissions_);
 }
@@ -299,7 +293,7 @@ Instant RedisAdapter::next_deadline() const {
   if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
   if (subscriber_.stalled()) return next;
   if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
-  if (up_) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
+  if (health_.up()) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
   return next;
 }
 
@@ -361,34 +355,11 @@ void RedisAdapter::read_subscriptions(Instant now) {
   }
 }
 
-// --- What the server is told -------------------------------------------------------------
-
 void RedisAdapter::update_state(Instant now) {
   const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
-  if (up == up_) return;
-  up_ = up;
-  counters_.up.store(up, std::memory_order_relaxed);
-  if (!up) {
-    sink_->state_changed(false, milliseconds(0));
-    return;
-  }
+  if (!health_.update(up, *sink_, now)) return;
   for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
   next_canary_at_ = now;
-  down_reason_.clear();
-  const Duration outage = gap_since_ ? now - *gap_since_ : Duration(0);
-  gap_since_.reset();
-  if (std::exchange(was_up_, true)) AdapterCounters::add(counters_.reconnects);
-  const auto outage_ms = std::chrono::ceil<milliseconds>(outage);
-  log_.log(now, LogLevel::info, "adapter_up",
-           {{"engine", options_.url.to_string()}, {"missed_ms", int64_t{outage_ms.count()}}});
-  sink_->state_changed(true, outage_ms);
-}
-
-// One line for each reason, not for each attempt.
-void RedisAdapter::tell_down(const std::string& why, Instant now) {
-  if (why == down_reason_) return;
-  down_reason_ = why;
-  log_.log(now, LogLevel::warn, "adapter_down", {{"engine", options_.url.to_string()}, {"reason", why}});
 }
 
 void RedisAdapter::end() {

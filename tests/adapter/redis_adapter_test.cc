@@ -4,11 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <mutex>
-#include <set>
 #include <thread>
 
+#include "adapter/logged_lines.h"
 #include "adapter/recording_sink.h"
 #include "adapter/redis_server.h"
 #include "support/certificates.h"
@@ -35,32 +33,11 @@ class RedisAdapterTest : public testing::Test {
     return adapter;
   }
 
-  // Whether a line with all of `parts` was logged, waiting for it.
-  bool logged(const std::vector<std::string>& parts) {
-    std::unique_lock lock(mutex_);
-    return line_.wait_for(lock, std::chrono::seconds(60), [&] {
-      return std::any_of(lines_.begin(), lines_.end(), [&](const std::string& line) {
-        return std::all_of(parts.begin(), parts.end(),
-                           [&](const std::string& part) { return line.find(part) != std::string::npos; });
-      });
-    });
-  }
-  size_t lines_with(const std::string& part) {
-    logger_.flush();
-    std::lock_guard lock(mutex_);
-    return static_cast<size_t>(std::count_if(lines_.begin(), lines_.end(), [&](const std::string& line) {
-      return line.find(part) != std::string::npos;
-    }));
-  }
+  bool logged(const std::vector<std::string>& parts) { return lines_.await(parts); }
+  size_t lines_with(const std::string& part) { return lines_.count(part); }
 
-  std::mutex mutex_;
-  std::condition_variable line_;
-  std::vector<std::string> lines_;
-  Logger logger_{{.sink = [this](std::string_view line) {
-    std::lock_guard lock(mutex_);
-    lines_.emplace_back(line);
-    line_.notify_all();
-  }}};
+  LoggedLines lines_;
+  Logger& logger_ = lines_.logger();
 };
 
 std::vector<std::string> numbers(size_t from, size_t to) {

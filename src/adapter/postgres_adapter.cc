@@ -1,0 +1,383 @@
+// The PostgreSQL adapter's thread: poll(2), since libpq reads and writes by itself,
+// reconnecting, and the canary. Each turn: (1) what other threads asked, (2) deadlines,
+// (3) what is to be sent, (4) poll, (5) what came.
+#include "adapter/postgres_adapter.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <random>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "adapter/adapter_counters.h"
+#include "adapter/adapter_health.h"
+#include "adapter/backoff.h"
+#include "adapter/postgres_connection.h"
+#include "adapter/postgres_publisher.h"
+#include "adapter/postgres_subscriber.h"
+#include "adapter/resolver.h"
+#include "base/assert.h"
+#include "io/clock.h"
+#include "io/socket.h"
+
+namespace ringcast {
+namespace {
+
+constexpr milliseconds kStallRetry{1};
+
+uint64_t random_number() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+std::string hex(uint64_t number) {
+  std::array<char, 16> digits;
+  const auto [end, problem] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
+  return {digits.data(), end};
+}
+
+class PostgresAdapter final : public Adapter {
+ public:
+  PostgresAdapter(PostgresOptions options, PostgresTarget target, Descriptor wake, Logger& logger);
+  ~PostgresAdapter() override;
+
+  void start(AdapterSink& sink) override;
+  PublishStatus publish(MessageRef message) override;
+  void subscribe(std::string_view stream) override { queue_.request(stream, true); }
+  void unsubscribe(std::string_view stream) override { queue_.request(stream, false); }
+  AdapterState state() const override { return counters_.state(queue_); }
+
+ private:
+  // A connection, and when it is to be tried again.
+  struct Link {
+    explicit Link(milliseconds backoff_max) : backoff(backoff_max, random_number()) {}
+
+    PostgresConnection connection;
+    Backoff backoff;
+    Instant retry_at = Instant::min();
+    size_t next_host = 0;
+    bool told_closed = true;  // lost() has seen to the end of it
+  };
+
+  void run();
+  bool take_requests();
+  void tend(Instant now);
+  void tend(Link& link, Instant now);
+  bool have_hosts(Instant now);
+  void tend_canary(Instant now);
+  void see_to_closed(Link& link, Instant now);
+  void fill(Instant now);
+  Instant next_deadline() const;
+  Instant take_turn(Instant deadline);
+  void read(Instant now);
+  std::string to_channel(std::string_view stream) const {
+    return postgres_channel(options_.names.to_wire(stream));
+  }
+  void wake() const;
+
+  const PostgresOptions options_;
+  const PostgresTarget target_;
+  const Descriptor wake_;
+  LogBudget log_;
+  AdapterQueue queue_;
+  AdapterCounters counters_;
+  AdapterHealth health_;
+  Resolver resolver_;
+  Link publishing_, listening_;
+  PostgresPublisher publisher_;
+  PostgresSubscriber subscriber_;
+  AdapterSink* sink_ = nullptr;
+
+  // Hosts with an address each, as far as they are resolved; used once all are.
+  std::vector<PostgresTarget::Host> hosts_;
+  size_t resolved_ = 0;          // of the target's
+  std::string resolve_error_;    // the last
+  Instant resolve_by_ = kNever;  // a look-up under way should have its answer
+  Instant retry_sink_at_ = kNever;
+  uint64_t canary_number_ = 0;
+  std::optional<Instant> canary_sent_at_;  // the one under way
+  Instant next_canary_at_ = Instant::min();
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+PostgresAdapter::PostgresAdapter(PostgresOptions options, PostgresTarget target, Descriptor wake,
+                                 Logger& logger)
+    : options_(std::move(options)),
+      target_(std::move(target)),
+      wake_(std::move(wake)),
+      log_(logger),
+      queue_(options_.limits, [this] { this->wake(); }),
+      health_(counters_, log_, target_.to_string()),
+      resolver_([this] { this->wake(); }),
+      publishing_(options_.backoff_max),
+      listening_(options_.backoff_max),
+      publisher_(
+          publishing_.connection, queue_, counters_,
+          [this](std::string_view stream) { return to_channel(stream); }, log_),
+      subscriber_(
+          listening_.connection, counters_, [this](std::string_view stream) { return to_channel(stream); },
+          log_, to_channel("_ringcast_canary:" + hex(random_number()))) {}
+
+PostgresAdapter::~PostgresAdapter() {
+  queue_.stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PostgresAdapter::wake() const {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_.fd(), &one, sizeof one);  // full: it is awake
+}
+
+void PostgresAdapter::start(AdapterSink& sink) {
+  RC_ASSERT(!thread_.joinable());
+  sink_ = &sink;
+  subscriber_.attach(sink);
+  // The new thread inherits the mask: the process's signals are its host's business.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+PublishStatus PostgresAdapter::publish(MessageRef message) {
+  const std::string_view payload = as_text(message->payload());
+  if (payload.size() > kPostgresPayloadBytesMax) return PublishStatus::too_large;
+  if (payload.find('\0') != std::string_view::npos ||
+      message->stream().find('\0') != std::string_view::npos) {
+    return PublishStatus::invalid;
+  }
+  return queue_.publish(std::move(message));
+}
+
+void PostgresAdapter::run() {
+  if (options_.thread_started) options_.thread_started();
+  Instant now = monotonic_now();
+  Instant ends_at = kNever;
+  for (;;) {
+    if (!take_requests()) {
+      if (ends_at == kNever) ends_at = now + options_.stop_grace;
+      if (!health_.up() || publisher_.idle() || now >= ends_at) return;
+    }
+    tend(now);
+    fill(now);
+    now = take_turn(std::min(next_deadline(), ends_at));
+    read(now);
+    const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
+    if (health_.update(up, *sink_, now)) {
+      for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
+      next_canary_at_ = now;
+    }
+    log_.report(now);
+  }
+}
+
+bool PostgresAdapter::take_requests() {
+  std::vector<AdapterQueue::Request> requests;
+  const bool running = queue_.take(publisher_.unsent(), requests);
+  for (const AdapterQueue::Request& request : requests) {
+    if (request.wanted) {
+      subscriber_.want(request.stream);
+    } else {
+      subscriber_.drop(request.stream);
+    }
+  }
+  return running;
+}
+
+// --- Connections -----------------------------------------------------------------------
+
+void PostgresAdapter::tend(Instant now) {
+  tend(publishing_, now);
+  tend(listening_, now);
+  const auto late = [&](Instant since) { return since != kNever && now >= since + options_.reply_timeout; };
+  if (late(publisher_.waiting_since())) publishing_.connection.close("PostgreSQL does not answer");
+  if (!subscriber_.stalled() && late(subscriber_.waiting_since())) {
+    listening_.connection.close("PostgreSQL does not answer");
+  }
+  tend_canary(now);
+}
+
+void PostgresAdapter::tend(Link& link, Instant now) {
+  if (link.connection.stage() != PostgresConnection::Stage::closed) {
+    if (now >= link.connection.deadline())
+      link.connection.close("PostgreSQL does not answer while connecting");
+    return;
+  }
+  if (!link.told_closed || now < link.retry_at || !have_hosts(now)) return;
+  link.told_closed = false;
+  link.connection.open(target_, hosts_[link.next_host++ % hosts_.size()], options_.client_name,
+                       now + options_.connect_timeout);
+  see_to_closed(link, now);
+}
+
+bool PostgresAdapter::have_hosts(Instant now) {
+  for (; resolved_ < target_.hosts.size(); ++resolved_) {
+    PostgresTarget::Host host = target_.hosts[resolved_];
+    if (!host.address.empty() || host.host.empty() || host.host[0] == '/' || host.host[0] == '@') {
+      hosts_.push_back(std::move(host));
+      continue;
+    }
+    if (!resolver_.busy()) {
+      resolve_by_ = now + options_.connect_timeout;
+      resolver_.ask(host.host, 0);
+    }
+    Resolver::Answer answer;
+    if (!resolver_.take(answer)) {
+      if (now >= resolve_by_) {
+        resolve_by_ = kNever;  // said once; its answer still counts
+        health_.tell_down("the name server does not answer for " + host.host, now);
+      }
+      return false;
+    }
+    resolve_by_ = kNever;
+    if (answer.addresses.empty()) resolve_error_ = answer.error;
+    for (const EngineAddress& address : answer.addresses) {
+      host.address = address.ip();
+      hosts_.push_back(host);
+    }
+  }
+  if (!hosts_.empty()) return true;
+  resolved_ = 0;
+  health_.tell_down(resolve_error_, now);
+  for (Link* link : {&publishing_, &listening_}) {
+    link->retry_at = std::max(link->retry_at, now + link->backoff.next());
+  }
+  return false;
+}
+
+// Whatever closed a connection, what follows from it happens here, once, and after what
+// had come before the end has been read.
+void PostgresAdapter::see_to_closed(Link& link, Instant now) {
+  if (link.connection.stage() != PostgresConnection::Stage::closed || std::exchange(link.told_closed, true)) {
+    return;
+  }
+  link.retry_at = now + link.backoff.next();
+  // All were tried, or what was there is gone: addresses may have changed.
+  if (!resolver_.busy() && (health_.up() || link.next_host >= hosts_.size())) {
+    hosts_.clear();
+    resolved_ = 0;
+    link.next_host = 0;
+  }
+  if (&link == &listening_) {
+    // As far back as we cannot know better.
+    if (subscriber_.live()) health_.missed(canary_sent_at_.value_or(now));
+    subscriber_.lost();
+  } else {
+    publisher_.lost(now);
+  }
+  canary_sent_at_.reset();
+  health_.tell_down(link.connection.failure(), now);
+}
+
+void PostgresAdapter::tend_canary(Instant now) {
+  if (!health_.up()) return;
+  if (canary_sent_at_ && now >= *canary_sent_at_ + options_.canary_timeout && !subscriber_.stalled()) {
+    listening_.connection.close("a message to ourselves did not come back");
+    publishing_.connection.close("a message to ourselves did not come back");
+    return;
+  }
+  if (now < next_canary_at_ || canary_sent_at_) return;
+  next_canary_at_ = now + options_.canary_interval;
+  canary_sent_at_ = now;
+  publisher_.publish_canary(subscriber_.canary_channel(), std::to_string(++canary_number_), now);
+}
+
+// --- A turn ----------------------------------------------------------------------------
+
+void PostgresAdapter::fill(Instant now) {
+  if (listening_.connection.ready()) subscriber_.fill(now);
+  if (health_.up()) publisher_.fill(now);
+}
+
+Instant PostgresAdapter::next_deadline() const {
+  Instant next = retry_sink_at_;
+  const auto by = [&next](Instant when) { next = std::min(next, when); };
+  for (const Link* link : {&publishing_, &listening_}) {
+    if (link->connection.stage() != PostgresConnection::Stage::closed) {
+      by(link->connection.deadline());
+    } else if (!link->told_closed && !subscriber_.stalled()) {
+      by(Instant::min());  // closed while sending: to be seen to at once
+    } else if (link->told_closed && !resolver_.busy()) {
+      by(link->retry_at);
+    }
+  }
+  if (resolver_.busy()) by(resolve_by_);
+  if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
+  if (subscriber_.stalled()) return next;
+  if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
+  if (health_.up()) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
+  return next;
+}
+
+Instant PostgresAdapter::take_turn(Instant deadline) {
+  std::array<pollfd, 3> waits = {
+      {{wake_.fd(), POLLIN, 0},
+       {publishing_.connection.fd(), publishing_.connection.events(true), 0},
+       {listening_.connection.fd(), listening_.connection.events(!subscriber_.stalled()), 0}}};
+  // A stalled listener asks for nothing, and an error that poll tells unasked would spin.
+  if (waits[2].events == 0) waits[2].fd = -1;
+  const Instant before = monotonic_now();
+  const timespec at_most = to_timespec(deadline > before ? deadline - before : Duration(0));
+  const int ready = ppoll(waits.data(), waits.size(), deadline == kNever ? nullptr : &at_most, nullptr);
+  if (ready > 0) {
+    if (waits[0].revents != 0) {
+      uint64_t count;
+      [[maybe_unused]] const ssize_t bytes = ::read(wake_.fd(), &count, sizeof count);
+    }
+    publishing_.connection.progress(waits[1].revents);
+    listening_.connection.progress(waits[2].revents);
+  }
+  const Instant now = monotonic_now();
+  if (publishing_.connection.ready() && !publisher_.begun()) publisher_.begin(now);
+  return now;
+}
+
+void PostgresAdapter::read(Instant now) {
+  publisher_.take_results(now);
+  const bool was_stalled = subscriber_.stalled();
+  if (!was_stalled) subscriber_.take_results(now);
+  if (!subscriber_.deliver(now)) {
+    retry_sink_at_ = now + kStallRetry;
+  } else {
+    retry_sink_at_ = kNever;
+    if (was_stalled && canary_sent_at_) canary_sent_at_ = now;
+  }
+  if (const std::string text = subscriber_.take_canary();
+      canary_sent_at_ && text == std::to_string(canary_number_)) {
+    const Duration took = now - *canary_sent_at_;
+    counters_.canary_us.store(static_cast<uint64_t>(took / microseconds(1)), std::memory_order_relaxed);
+    canary_sent_at_.reset();
+  }
+  see_to_closed(publishing_, now);
+  if (!subscriber_.stalled()) see_to_closed(listening_, now);
+}
+
+}  // namespace
+
+std::unique_ptr<Adapter> make_postgres_adapter(PostgresOptions options, Logger& logger, std::string* error) {
+  if (*error = options.names.problem(); !error->empty()) return nullptr;
+  std::optional<PostgresTarget> target = PostgresTarget::parse(options.url, error);
+  if (!target) return nullptr;
+  if (options.client_name.empty()) options.client_name = "Ringcast-PID-" + std::to_string(getpid());
+  Descriptor wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!wake) {
+    *error = "cannot make an eventfd: " + std::system_category().message(errno);
+    return nullptr;
+  }
+  return std::make_unique<PostgresAdapter>(std::move(options), std::move(*target), std::move(wake), logger);
+}
+
+}  // namespace ringcast
