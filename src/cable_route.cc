@@ -1,6 +1,7 @@
 // CableRoute: what an embedder says about a cable, kept for the shards.
 #include "cable_route.h"
 
+#include "identity.h"
 #include "protocol/cable.h"
 #include "server_core.h"
 
@@ -8,7 +9,21 @@ namespace ringcast {
 
 CableRoute& CableRoute::identified_by(std::string_view name,
                                       std::function<std::optional<Json>(const Request&)> value) {
-  definition_->identifiers.emplace_back(name, std::move(value));
+  definition_->identifiers.push_back({std::string(name), std::move(value), std::nullopt});
+  return *this;
+}
+
+CableRoute& CableRoute::identified_by(std::string_view name, std::string_view source) {
+  std::string text(name);
+  text.append("=").append(source);
+  std::string error;
+  std::optional<IdentifierSource> parsed = IdentifierSource::parse(text, &error);
+  if (parsed) error = internal::missing_for(*parsed, definition_->core.options());
+  if (!error.empty()) {
+    if (definition_->problem.empty()) definition_->problem = "identified_by: " + error;
+    return *this;
+  }
+  definition_->identifiers.push_back({std::string(name), nullptr, std::move(parsed)});
   return *this;
 }
 

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
+#include "auth/identifier_source.h"
 #include "base/hash.h"
 #include "ringcast/server.h"
 #include "shard/handlers.h"
@@ -27,11 +27,22 @@ struct ChannelDefinition {
       actions;
 };
 
+// One of the two says what it is.
+struct IdentifierDefinition {
+  std::string name;
+  std::function<std::optional<Json>(const Request&)> ask;
+  std::optional<IdentifierSource> source;
+};
+
 struct CableDefinition {
-  explicit CableDefinition(ServerCore& core) : core(core), face(*this) {}
+  CableDefinition(ServerCore& core, std::string_view pattern) : core(core), pattern(pattern), face(*this) {}
+
+  // Nothing decides who may come in.
+  bool anonymous() const { return identifiers.empty() && guards.empty() && !make_connection; }
 
   ServerCore& core;
-  std::vector<std::pair<std::string, std::function<std::optional<Json>(const Request&)>>> identifiers;
+  const std::string pattern;
+  std::vector<IdentifierDefinition> identifiers;
   std::vector<std::function<bool(const Request&)>> guards;
   std::function<std::vector<std::string>(const Request&, const CableConnection&)> tags;
   std::function<std::unique_ptr<CableConnection>()> make_connection;

@@ -13,6 +13,7 @@
 #include "server_core.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "stream_channel.h"
 #include "tagged_log.h"
 
 namespace ringcast {
@@ -36,10 +37,20 @@ class CableSession final : public Attachment {
 
  private:
   void decide(const Exchange& exchange);
+  bool identify(const IdentifierDefinition& definition, const RequestData& data, const Request& request);
+  void refuse(const RequestData& data, std::string_view why);
 
   const CableDefinition& definition_;
   Session& session_;
   std::unique_ptr<CableConnection> connection_;
+
+  // While decide() runs: what sources contribute to the connection's identifier.
+  struct Named {
+    std::string name;
+    Json value;
+    std::string param;
+  };
+  std::vector<Named> named_;
 };
 
 CallResult CableSession::connect(const Exchange& exchange) {
@@ -47,7 +58,7 @@ CallResult CableSession::connect(const Exchange& exchange) {
 }
 
 void CableSession::decide(const Exchange& exchange) {
-  const RequestData data(exchange, core().server());
+  const RequestData data(exchange, core().server(), core().identity());
   const Request request = RequestAccess::make(data);
 
   connection_ =
@@ -56,23 +67,73 @@ void CableSession::decide(const Exchange& exchange) {
   connection_->session_ = this;
   connection_->number_ = exchange.connection_number;
 
-  for (const auto& [name, value] : definition_.identifiers) {
-    std::optional<Json> identifier = value(request);
-    if (!identifier) return session_.reject_unauthorized();
-    connection_->identify(name, std::move(*identifier));
+  for (const IdentifierDefinition& identifier : definition_.identifiers) {
+    if (!identify(identifier, data, request)) return;
   }
   for (const auto& allowed : definition_.guards) {
-    if (!allowed(request)) return session_.reject_unauthorized();
+    if (!allowed(request)) return refuse(data, "the route's authorize() said no");
   }
   connection_->connect(request);
-  if (connection_->rejected_) return session_.reject_unauthorized();
+  if (connection_->rejected_) return refuse(data, "the connection's connect() said no");
   if (definition_.tags) {
     for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
+  } else {
+    for (const Named& named : named_) {
+      connection_->add_tags({named.name + ":" + std::string(named.value.text())});
+    }
   }
-  // What other processes know the connection by: text as it is, all else as JSON.
+  // What other processes know the connection by: text as it is, all else as JSON. An
+  // identifier that is nil is not set, as in Rails.
   for (const auto& [name, value] : connection_->identifiers_.members()) {
-    session_.identify(name, value.is_string() ? std::string(value.text()) : value.dump());
+    if (value.is_null()) continue;
+    std::string text = value.is_string() ? std::string(value.text()) : value.dump();
+    std::string param = text;
+    for (Named& named : named_) {
+      if (named.name == name && named.value == value) param = std::move(named.param);
+    }
+    session_.identify(name, std::move(text), std::move(param));
   }
+  named_ = {};
+  if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
+    session_.expire_at(*jwt->expires_unix_ms);
+  }
+}
+
+// False: refused.
+bool CableSession::identify(const IdentifierDefinition& definition, const RequestData& data,
+                            const Request& request) {
+  if (!definition.source) {
+    std::optional<Json> value = definition.ask(request);
+    if (!value) {
+      refuse(data, definition.name + " is not known");
+      return false;
+    }
+    connection_->identify(definition.name, std::move(*value));
+    return true;
+  }
+  IdentifierValue found = definition.source->evaluate(RequestCredentials(data));
+  if (!found) {
+    note_cookie(data.exchange, definition.source->text(), found.cookie_error);
+    refuse(data, found.reason);
+    return false;
+  }
+  named_.push_back({definition.name, found.value, std::move(found.param)});
+  connection_->identify(definition.name, std::move(found.value));
+  return true;
+}
+
+// A client whose token has expired is told, for it may know how to get another.
+void CableSession::refuse(const RequestData& data, std::string_view why) {
+  const Jwt* const jwt = data.jwt_asked();
+  const bool bad_token = jwt != nullptr && !*jwt && jwt->error != JwtError::missing;
+  const std::string reason = bad_token ? "the token " + std::string(describe(jwt->error)) : std::string(why);
+  Shard& shard = session_.shard();
+  shard.log().log(shard.now(), LogLevel::info, "unauthorized",
+                  {{"connection", session_.number()},
+                   {"route", std::string_view(definition_.pattern)},
+                   {"why", std::string_view(reason)}});
+  session_.reject_unauthorized(bad_token && jwt->error == JwtError::expired ? "token_expired"
+                                                                            : "unauthorized");
 }
 
 void CableSession::disconnected() {
@@ -174,7 +235,9 @@ void CableGate::disconnect(Session& session) {
 
 std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel, std::string_view name) {
   const auto found = definition_.channels.find(name);
-  if (found == definition_.channels.end()) return nullptr;
+  if (found == definition_.channels.end()) {
+    return make_stream_channel(definition_.core.identity(), channel, name);
+  }
   const ChannelDefinition& definition = found->second;
   std::unique_ptr<Channel> made;
   if (guarded(definition_.core.logger(), definition.name, [&] { made = definition.make(); }) ==

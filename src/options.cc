@@ -5,6 +5,7 @@
 #include "auth/origin.h"
 #include "auth/trusted_proxies.h"
 #include "base/log.h"
+#include "identity.h"
 #include "io/socket.h"
 #include "options_parts.h"
 #include "ringcast/option_table.h"
@@ -55,6 +56,33 @@ void OptionTable::add_server(Options& o) {
        "believe X-Forwarded-For, -Proto and -Host of these peers; repeatable");
   toggle("proxy-protocol", o.proxy_protocol,
          "trusted proxies begin every connection with a PROXY header, version 1 or 2");
+
+  section("Who is connected");
+  list(
+      "identified-by", "NAME=SOURCE", o.identified_by,
+      "whoever lacks this on /cable is refused; repeatable; sources: cookies.signed.NAME, "
+      "cookies.encrypted.NAME/POINTER, devise.COOKIE, jwt.CLAIM, header.NAME, query.NAME, or a template such "
+      "as gid://app/User/{jwt.sub}");
+  text("secret-key-base-file", "FILE", o.secret_key_base_file,
+       "Rails' secret_key_base, which signs and encrypts its cookies");
+  list("old-secret-key-base-file", "FILE", o.old_secret_key_base_file,
+       "one that was rotated and is still accepted; repeatable");
+  choice("signed-cookie-digest", o.signed_cookie_digest,
+         {{"sha1", CookieDigest::sha1}, {"sha256", CookieDigest::sha256}},
+         "as config.action_dispatch.signed_cookie_digest in Rails");
+  text("jwt-secret-file", "FILE", o.jwt_secret_file, "what tokens are signed with: HS256, HS384, HS512");
+  text("jwt-public-key-file", "FILE", o.jwt_public_key_file,
+       "the public half of what they are signed with, PEM: RS256, RS384, RS512 or ES256");
+  list("jwt-algorithms", "NAME", o.jwt_algorithms,
+       "accept these alone; all that fit a key if nothing is said");
+  list("jwt-audience", "TEXT", o.jwt_audience, "one of these has to be in a token's aud; repeatable");
+  text("jwt-issuer", "TEXT", o.jwt_issuer, "has to be a token's iss");
+  text("streams-secret-file", "FILE", o.streams_secret_file,
+       "what stream names for $pubsub are signed with, as AnyCable's streams_secret");
+  toggle("turbo-streams", o.turbo_streams,
+         "Turbo::StreamsChannel, its stream names verified with secret_key_base");
+  toggle("public-streams", o.public_streams,
+         "$pubsub with names nobody signed: whoever is connected may read any stream");
 
   section("Limits on requests");
   number("request-head-bytes", "BYTES", o.request_head_bytes, {1024, 1 << 20}, "a request's line and headers",
@@ -181,6 +209,7 @@ std::string Options::problem() const {
     if (!TrustedProxies().add(network, &error)) return "trusted-proxy: " + error;
   }
   if (proxy_protocol && trusted_proxy.empty()) return "proxy-protocol needs a trusted-proxy";
+  if (std::string problem = internal::identity_problem(*this); !problem.empty()) return problem;
   for (const std::string& origin : allowed_origins) {
     if (!valid_origin_entry(origin)) {
       return "allowed-origins: '" + origin + "' is no origin such as https://example.com";

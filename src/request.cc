@@ -1,8 +1,6 @@
 // What a callback reads of a request. Views and values; shard thread.
 #include "ringcast/request.h"
 
-#include <algorithm>
-
 #include "http_access.h"
 
 namespace ringcast {
@@ -37,15 +35,6 @@ namespace {
 std::string value_of(const FormFields& fields, std::string_view name) {
   const std::string* value = fields.find(name);
   return value == nullptr ? std::string() : *value;
-}
-
-// "%XX" and '+', as Rack reads cookies; what cannot be decoded stays as sent.
-std::string form_decoded(std::string_view text) {
-  std::string spaced(text);
-  for (char& c : spaced) {
-    if (c == '+') c = ' ';
-  }
-  return percent_decode(spaced).value_or(std::string(text));
 }
 
 }  // namespace
@@ -94,25 +83,6 @@ bool Request::has_form(std::string_view name) const {
 std::optional<Json> Request::json() const {
   if (!is_media_type(header("content-type"), "application/json")) return std::nullopt;
   return Json::parse(body());
-}
-
-std::optional<std::string> Request::cookie(std::string_view name) const {
-  for (const HttpHeader& line : data_->exchange.request.headers()) {
-    constexpr std::string_view kName = "cookie";
-    if (!std::ranges::equal(line.name, kName, [](char a, char b) { return (a | 0x20) == b; })) continue;
-    std::string_view rest = line.value;
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find(';'), rest.size());
-      std::string_view pair = rest.substr(0, end);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-      pair.remove_prefix(std::min(pair.find_first_not_of(' '), pair.size()));
-      const size_t equals = pair.find('=');
-      if (equals != pair.npos && form_decoded(pair.substr(0, equals)) == name) {
-        return form_decoded(pair.substr(equals + 1));
-      }
-    }
-  }
-  return std::nullopt;
 }
 
 std::string Request::remote_address() const {

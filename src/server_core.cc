@@ -116,7 +116,7 @@ class HttpGate final : public HttpHandler {
 
   CallResult handle(const Exchange& exchange, HttpAnswer& answer) override {
     return guarded(core_.logger(), name_, [&] {
-      const RequestData data(exchange, core_.server());
+      const RequestData data(exchange, core_.server(), core_.identity());
       const Request request = RequestAccess::make(data);
       Response response;
       handler_(request, response);
@@ -171,7 +171,7 @@ bool ServerCore::may_add(std::string_view pattern) {
 }
 
 CableRoute& ServerCore::add_cable(std::string_view pattern) {
-  cables_.push_back(std::make_unique<CableDefinition>(*this));
+  cables_.push_back(std::make_unique<CableDefinition>(*this, pattern));
   CableDefinition& definition = *cables_.back();
   if (may_add(pattern)) {
     pending_.push_back({Route::for_cable(pattern, std::make_unique<CableGate>(definition)), &definition});
@@ -265,6 +265,13 @@ std::string ServerCore::start() {
     if (!cable->problem.empty()) refuse(cable->problem);
   }
   if (!route_problem_.empty()) return route_problem_;
+  if (std::string problem = load_identity(options_, identity_); !problem.empty()) return problem;
+  for (const auto& cable : cables_) {
+    if (!cable->identifiers.empty()) continue;
+    for (const IdentifierSource& source : identity_.sources) {
+      cable->identifiers.push_back({source.name(), nullptr, source});
+    }
+  }
   const auto cpus = parse_cpus(options_.cpus);
   if (!cpus) return "cpus: '" + options_.cpus + "' is not a list of cores such as 0-3,6";
   cpus_ = *cpus;
@@ -303,6 +310,12 @@ std::string ServerCore::start() {
                 {"address", std::string_view(addresses_.front())},
                 {"shards", static_cast<uint64_t>(shards_.size())},
                 {"backend", std::string_view(shards_.front()->backend_name())}});
+  for (const auto& cable : cables_) {
+    if (!cable->anonymous()) continue;
+    logger_->log(LogLevel::info, "anonymous",
+                 {{"route", std::string_view(cable->pattern)},
+                  {"why", "no identifier is configured, so connections are not asked who they are"}});
+  }
   return {};
 }
 

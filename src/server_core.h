@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "identity.h"
 #include "ringcast/server.h"
 #include "shard/limits.h"
 #include "shard/message.h"
@@ -70,6 +71,7 @@ class ServerCore {
   // --- Shard threads ----------------------------------------------------------------------
 
   Server& server() { return server_; }
+  const Identity& identity() const { return identity_; }
 
  private:
   enum class State : uint8_t { fresh, running, stopping, stopped };
@@ -103,6 +105,7 @@ class ServerCore {
   std::string route_problem_;  // the first mistake in a route
   std::vector<std::string> addresses_;
   std::vector<std::string> urls_;
+  Identity identity_;
   std::unique_ptr<ServerContext> context_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::mutex tls_mutex_;

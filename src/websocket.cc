@@ -44,7 +44,7 @@ bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal) {
   if (!route_.authorize) return true;
   bool allowed = false;
   const CallResult result = guarded(core_.logger(), "authorize", [&] {
-    const RequestData data(exchange, core_.server());
+    const RequestData data(exchange, core_.server(), core_.identity());
     const Request request = RequestAccess::make(data);
     allowed = route_.authorize(request);
   });

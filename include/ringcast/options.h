@@ -16,6 +16,7 @@
 namespace ringcast {
 
 enum class BackendChoice : uint8_t { automatic, io_uring, epoll };
+enum class CookieDigest : uint8_t { sha1, sha256 };
 
 struct Options {
   // --- Where and on what ------------------------------------------------------
@@ -43,6 +44,21 @@ struct Options {
   // Proxies whose X-Forwarded-For, -Proto and -Host are believed: "10.0.0.0/8", "::1".
   std::vector<std::string> trusted_proxy;
   bool proxy_protocol = false;  // they begin every connection with a PROXY header, v1 or v2
+
+  // --- Who is connected; files hold one secret each, on one line ------------------
+  // "current_user=cookies.signed.user_id": of cables that name no identifiers themselves.
+  std::vector<std::string> identified_by;
+  std::string secret_key_base_file;                        // Rails' secret_key_base
+  std::vector<std::string> old_secret_key_base_file;       // rotated ones, still accepted
+  CookieDigest signed_cookie_digest = CookieDigest::sha1;  // as config.action_dispatch has it
+  std::string jwt_secret_file;                             // for HS256, HS384, HS512
+  std::string jwt_public_key_file;                         // PEM, for RS256, RS384, RS512 or ES256
+  std::vector<std::string> jwt_algorithms;                 // allowed ones; empty: all that fit a key
+  std::vector<std::string> jwt_audience;                   // one must be in `aud`; empty: any
+  std::string jwt_issuer;                                  // must be `iss`; empty: any
+  std::string streams_secret_file;                         // $pubsub's signed_stream_name
+  bool turbo_streams = false;                              // Turbo::StreamsChannel, with secret_key_base
+  bool public_streams = false;                             // $pubsub's stream_name: any stream, unsigned
 
   // --- Limits; 0 switches a limit off where the table says so ------------------
   uint64_t max_message_bytes = 1 << 20;

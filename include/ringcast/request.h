@@ -47,8 +47,19 @@ class Request {
   // The body as JSON; nothing if it is not JSON or not sent as application/json.
   std::optional<Json> json() const;
 
-  // The first cookie of that name, form-decoded as Rack does it.
+  // The first cookie of that name, form-decoded as Rack does it. Anybody can write one.
   std::optional<std::string> cookie(std::string_view name) const;
+
+  // What Rails' cookies.signed[name] and cookies.encrypted[name] are, with the secrets of
+  // Options. Nothing where there is none, nil, or one that does not verify.
+  std::optional<Json> signed_cookie(std::string_view name) const;
+  std::optional<Json> encrypted_cookie(std::string_view name) const;
+
+  // The claims of the JSON Web Token the request came with, once it verifies; else null.
+  // Looked for in "Authorization: Bearer", X-JID, a subprotocol "anycable-token.…" and the
+  // query's jid and token; the first there is decides. A cable connection that was asked
+  // for its token ends when that expires.
+  const Json& jwt_claims() const;
 
   // The address the connection came from, without the port: "127.0.0.1", "::1".
   std::string remote_address() const;

@@ -58,6 +58,13 @@ class CableRoute {
   // as unauthorized. Asked in the order given, all before any authorize().
   CableRoute& identified_by(std::string_view name, std::function<std::optional<Json>(const Request&)> value);
 
+  // The same from a source as --identified-by takes it:
+  //   cookies.signed.NAME[/POINTER], cookies.encrypted.NAME[/POINTER], devise.COOKIE[/SCOPE],
+  //   jwt.CLAIM[/POINTER], header.NAME (of trusted proxies alone), query.NAME (which proves
+  //   nothing), or a template around them: "gid://app/User/{cookies.signed.user_id}"
+  // start() says so when it is none of them, or lacks its secret in Options.
+  CableRoute& identified_by(std::string_view name, std::string_view source);
+
   // False: the connection is refused as unauthorized.
   CableRoute& authorize(std::function<bool(const Request&)> allowed);
 

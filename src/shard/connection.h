@@ -108,6 +108,8 @@ class Connection {
   const IpAddress& peer() const { return peer_; }
   // Whether the client's own connection is by TLS, here or at a trusted proxy.
   bool secure() const { return secure_; }
+  // Whether a trusted proxy writes its requests' headers.
+  bool through_proxy() const;
   // Goes by what trusted proxies say of this request. False: its client has too many
   // connections.
   bool admit(const HttpRequest& request);

@@ -88,8 +88,12 @@ ForwardedClient Connection::forwarded_client(const HttpRequest& request) const {
                            ForwardingHeaders::of(request.headers()));
 }
 
+bool Connection::through_proxy() const {
+  return shard_.context().proxies.contains(transport_peer_);
+}
+
 bool Connection::admit(const HttpRequest& request) {
-  if (shard_.context().proxies.contains(transport_peer_)) {
+  if (through_proxy()) {
     const ForwardedClient client = forwarded_client(request);
     if (client.address != peer_) set_peer(client.address);
     secure_ = client.tls.value_or(tls_ != nullptr);
@@ -98,7 +102,7 @@ bool Connection::admit(const HttpRequest& request) {
 }
 
 std::string_view Connection::host(const HttpRequest& request) const {
-  if (shard_.context().proxies.contains(transport_peer_)) {
+  if (through_proxy()) {
     const std::string_view host = forwarded_client(request).host;
     if (!host.empty()) return host;
   }
@@ -263,7 +267,8 @@ void Connection::open_conversation() {
                 .body = {},
                 .peer = peer_,
                 .connection_number = number_,
-                .tls = secure_});
+                .tls = secure_,
+                .through_proxy = through_proxy()});
   }
   release_output_if_live();
 }

@@ -49,6 +49,7 @@ struct Exchange {
   IpAddress peer;
   uint64_t connection_number;  // from 1, unique in the server: the N of "Client N"
   bool tls = false;
+  bool through_proxy = false;  // a trusted proxy sent it, and answers for its headers
 };
 
 // What an HTTP handler answers; owning, because it outlives the call.

@@ -60,7 +60,8 @@ Exchange HttpExchange::exchange() const {
           .body = body_,
           .peer = connection_.peer(),
           .connection_number = connection_.number(),
-          .tls = connection_.secure()};
+          .tls = connection_.secure(),
+          .through_proxy = connection_.through_proxy()};
 }
 
 HttpExchange::Outcome HttpExchange::on_head() {

@@ -86,21 +86,21 @@ Session::~Session() {
   RC_ASSERT(channels_.empty());
 }
 
-void Session::identify(std::string name, std::string value) {
-  identifiers_.emplace_back(std::move(name), std::move(value));
+void Session::identify(std::string name, std::string value, std::string param) {
+  identifiers_.push_back({std::move(name), std::move(value), std::move(param)});
 }
 
 std::optional<std::string_view> Session::identified(std::string_view name) const {
-  for (const auto& [known, value] : identifiers_) {
-    if (known == name) return value;
+  for (const Identified& known : identifiers_) {
+    if (known.name == name) return known.value;
   }
   return {};
 }
 
 std::string Session::connection_identifier() const {
-  std::vector<std::string_view> values;
-  for (const auto& [name, value] : identifiers_) values.push_back(value);
-  return ringcast::connection_identifier(values);
+  std::vector<std::string_view> params;
+  for (const Identified& identified : identifiers_) params.push_back(identified.param);
+  return ringcast::connection_identifier(params);
 }
 
 void Session::add_tags(std::vector<std::string> tags) {
@@ -110,12 +110,37 @@ void Session::add_tags(std::vector<std::string> tags) {
   }
 }
 
+void Session::expire_at(int64_t unix_ms) {
+  expires_unix_ms_ = unix_ms;
+  if (!expiry_) {
+    expiry_ =
+        std::make_unique<Deadline>(this, [](void* self) { static_cast<Session*>(self)->watch_expiry(); });
+  }
+  shard().timers().schedule(*expiry_, shard().now());
+}
+
+// A token names a time of the wall clock and timers run on another, so a deadline that
+// is far is looked at again: whatever the two do to each other, it is met.
+void Session::watch_expiry() {
+  constexpr int64_t kLookAgain_ms = 10 * 60 * 1000;
+  const int64_t now_unix_ms = shard().unix_ms();
+  if (now_unix_ms >= expires_unix_ms_) return disconnect("token_expired", true, EndReason::unauthorized);
+  // Compared before it is subtracted: a token may name any year.
+  const int64_t wait_ms =
+      expires_unix_ms_ < now_unix_ms + kLookAgain_ms ? expires_unix_ms_ - now_unix_ms : kLookAgain_ms;
+  shard().timers().schedule(*expiry_, shard().now() + milliseconds(wait_ms));
+}
+
 void Session::disconnect(std::string_view reason, bool reconnect) {
+  disconnect(reason, reconnect, EndReason::closed_by_handler);
+}
+
+void Session::disconnect(std::string_view reason, bool reconnect, EndReason why) {
   if (connection_.state() != Connection::State::open) return;
   reply_.clear();
   append_disconnect(reply_, reason, reconnect);
   connection_.send_message(Opcode::text, as_bytes(reply_));
-  connection_.close(CloseCode::normal, {}, EndReason::closed_by_handler);
+  connection_.close(CloseCode::normal, {}, why);
 }
 
 PublishStatus Session::broadcast(std::string_view stream, PayloadKind kind, Bytes payload) {
@@ -139,12 +164,12 @@ bool Session::congested() const {
 void Session::open(const Exchange& exchange) {
   if (route_.cable->connect(*this, exchange) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
-    unauthorized_ = true;
+    reject_unauthorized();
   }
   if (connection_.state() != Connection::State::open) return;
   reply_.clear();
-  if (unauthorized_) {
-    append_disconnect(reply_, "unauthorized", false);
+  if (!refusal_.empty()) {
+    append_disconnect(reply_, refusal_, false);
     connection_.send_reply(as_bytes(reply_));
     connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
     return;
@@ -155,6 +180,7 @@ void Session::open(const Exchange& exchange) {
 }
 
 void Session::ended() {
+  if (expiry_) shard().timers().cancel(*expiry_);
   while (!channels_.empty()) end_channel(*channels_.begin()->second);
   if (welcomed_) {
     welcomed_ = false;

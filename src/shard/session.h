@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "protocol/cable.h"
+#include "shard/counters.h"
 #include "shard/deadline.h"
 #include "shard/handlers.h"
 #include "shard/message.h"
@@ -95,17 +96,22 @@ class Session {
 
   // --- For the handler ---------------------------------------------------------
 
-  // Within connect(): refuses the connection, with disconnect "unauthorized".
-  void reject_unauthorized() { unauthorized_ = true; }
+  // Within connect(): refuses the connection, with disconnect and that reason (a literal).
+  void reject_unauthorized(std::string_view reason = "unauthorized") { refusal_ = reason; }
 
-  // Within connect(): `value` of the identifier `name` (identified_by).
-  void identify(std::string name, std::string value);
+  // Within connect(): `value` of the identifier `name` (identified_by), and what it
+  // contributes to the connection's own identifier.
+  void identify(std::string name, std::string value, std::string param);
   std::optional<std::string_view> identified(std::string_view name) const;
   // What names this connection to other processes.
   std::string connection_identifier() const;
 
   void add_tags(std::vector<std::string> tags);
   std::string_view tags() const { return tags_; }  // "[ActionCable] [17]"
+
+  // Within connect(): when the credential the client came with ceases to be good. It is
+  // told ("token_expired") and disconnected then, and may come back with a new one.
+  void expire_at(int64_t unix_ms);
 
   // Tells the client why and closes with 1000, as a remote disconnect does.
   void disconnect(std::string_view reason, bool reconnect);
@@ -144,6 +150,8 @@ class Session {
   void run_waiting(SessionChannel& channel);
   void ignore(std::string_view problem);
   bool within_rate();
+  void disconnect(std::string_view reason, bool reconnect, EndReason why);
+  void watch_expiry();
   SessionChannel* find(std::string_view identifier);
 
   Connection& connection_;
@@ -152,7 +160,12 @@ class Session {
   std::unordered_map<std::string_view, std::unique_ptr<SessionChannel>, StringHash, std::equal_to<>>
       channels_;
   std::unordered_map<uint32_t, SessionChannel*> by_index_;
-  std::vector<std::pair<std::string, std::string>> identifiers_;
+  struct Identified {
+    std::string name;
+    std::string value;
+    std::string param;
+  };
+  std::vector<Identified> identifiers_;
   std::string tags_;
   Command command_;    // reused, so that decoding allocates nothing in steady state
   std::string reply_;  // likewise for what is encoded
@@ -161,7 +174,9 @@ class Session {
   uint32_t commands_this_second_ = 0;
   Instant second_began_{};
   size_t waiting_commands_ = 0;
-  bool unauthorized_ = false;
+  std::unique_ptr<Deadline> expiry_;  // of the few whose credential expires
+  int64_t expires_unix_ms_ = 0;       // meaningful with expiry_
+  std::string_view refusal_;          // empty: the connection is welcome
   bool welcomed_ = false;
 };
 

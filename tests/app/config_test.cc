@@ -8,6 +8,8 @@
 #include <fstream>
 #include <vector>
 
+#include "support/secret_file.h"
+
 namespace ringcast {
 namespace {
 
@@ -68,6 +70,57 @@ TEST(Config, TheBroadcastKeyIsTheOneWordOfItsFile) {
   EXPECT_EQ(key_of("\n").exit_status, 2);
   std::remove(path);
   EXPECT_EQ(read({"--broadcast-key-file", path}).exit_status, 2);
+}
+
+TEST(Config, WhoIsConnectedIsCheckedBeforeAnythingIsServed) {
+  const test::SecretFile secret("secret\n");
+  const auto error = [](std::vector<const char*> arguments) {
+    const CommandLine line = read(std::move(arguments));
+    EXPECT_EQ(line.exit_status, line.error.empty() ? std::nullopt : std::optional(2)) << line.error;
+    return line.error;
+  };
+  const char* const path = secret.path().c_str();
+  EXPECT_EQ(
+      error({"--identified-by", "current_user=cookies.signed.user_id", "--identified-by",
+             "tenant=cookies.encrypted._app_session/tenant", "--secret-key-base-file", path,
+             "--old-secret-key-base-file", path, "--signed-cookie-digest", "sha256", "--turbo-streams"}),
+      "");
+  EXPECT_EQ(
+      error({"--identified-by", "u=jwt.sub", "--jwt-secret-file", path, "--jwt-audience", "a",
+             "--jwt-algorithms", "HS256,HS512", "--streams-secret-file", path, "--public-streams", "on"}),
+      "");
+
+  EXPECT_EQ(error({"--identified-by", "u=cookies.signed.user_id"}),
+            "identified-by: u=cookies.signed.user_id needs secret-key-base-file");
+  EXPECT_EQ(error({"--identified-by", "u=query.a", "--identified-by", "u=query.b"}),
+            "identified-by: u is given twice");
+  EXPECT_NE(error({"--identified-by", "user_id"}).find("write NAME=SOURCE"), std::string::npos);
+  EXPECT_EQ(error({"--turbo-streams"}), "turbo-streams needs secret-key-base-file");
+  EXPECT_EQ(error({"--old-secret-key-base-file", path}),
+            "old-secret-key-base-file needs secret-key-base-file");
+  EXPECT_EQ(error({"--jwt-audience", "a"}), "jwt-audience needs jwt-secret-file or jwt-public-key-file");
+  EXPECT_EQ(error({"--jwt-secret-file", path, "--jwt-algorithms", "none"}),
+            "jwt-algorithms: 'none' is no algorithm such as HS256, RS256 or ES256");
+  EXPECT_EQ(error({"--jwt-secret-file", path, "--jwt-algorithms", "RS256"}),
+            "jwt-algorithms: there is no key for RS256");
+  EXPECT_NE(error({"--jwt-public-key-file", path}).find("jwt-public-key-file: "), std::string::npos);
+  EXPECT_NE(error({"--signed-cookie-digest", "md5"}).find("'md5' is none of sha1, sha256"),
+            std::string::npos);
+}
+
+TEST(Config, ASecretIsTheOneLineOfItsFile) {
+  for (const char* option : {"--secret-key-base-file", "--jwt-secret-file", "--streams-secret-file"}) {
+    test::SecretFile secret("two words\r\n");
+    const char* const path = secret.path().c_str();
+    EXPECT_EQ(read({option, path}).error, "") << option;
+    secret.write("a\nb\n");
+    EXPECT_NE(read({option, path}).error.find("holds more than one line"), std::string::npos) << option;
+    secret.write(" \n");
+    EXPECT_NE(read({option, path}).error.find("is empty"), std::string::npos) << option;
+    EXPECT_NE(read({option, "/nonexistent/x"}).error.find("cannot be read"), std::string::npos) << option;
+  }
+  const test::SecretFile pem("-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n");
+  EXPECT_NE(read({"--jwt-secret-file", pem.path().c_str()}).error.find("PEM"), std::string::npos);
 }
 
 }  // namespace

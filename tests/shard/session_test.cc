@@ -350,6 +350,57 @@ TEST(Session, Unauthorized) {
   EXPECT_EQ(calls(world, "subscribed"), 0u);
 }
 
+// Not before its deadline and at once after it, however far the deadline was.
+TEST(Session, AConnectionEndsWhenItsCredentialExpires) {
+  for (const Duration life : {Duration(milliseconds(1)), Duration(seconds(90)), Duration(seconds(86'400))}) {
+    World world({});
+    world.scripts().connect = [life](Session& session, const Exchange& exchange) {
+      session.expire_at(exchange.shard.unix_ms() + std::chrono::duration_cast<milliseconds>(life).count());
+      return CallResult::ok;
+    };
+    Client& client = world.open_cable();
+    client.subscribe(chat_room("7"));
+    const std::string expired = R"({"type":"disconnect","reason":"token_expired","reconnect":true})";
+    if (life > seconds(1)) {
+      world.advance(life - seconds(1));
+      EXPECT_EQ(client.count(expired), 0u);
+      EXPECT_TRUE(client.open());
+    }
+    world.advance(seconds(2));
+    EXPECT_EQ(client.count(expired), 1u);
+    EXPECT_EQ(client.close_code(), 1000u);
+    EXPECT_EQ(calls(world, "disconnect"), 1u);
+    EXPECT_TRUE(world.run_until([&] { return world.ended_by(EndReason::unauthorized) == 1u; }));
+  }
+}
+
+TEST(Session, ACredentialMayOutliveTheClock) {
+  World world({});
+  world.scripts().connect = [](Session& session, const Exchange&) {
+    session.expire_at(INT64_MAX);
+    return CallResult::ok;
+  };
+  Client& client = world.open_cable();
+  world.advance(seconds(3600));
+  EXPECT_TRUE(client.open());
+  EXPECT_FALSE(client.close_code());
+}
+
+// Ids of models count as Rails writes them, not as a person reads them.
+TEST(Session, TheConnectionIsKnownByWhatItsIdentifiersContribute) {
+  World world({});
+  std::string known;
+  world.scripts().connect = [&](Session& session, const Exchange&) {
+    session.identify("current_user", "gid://app/User/1", "Z2lkOi8vYXBwL1VzZXIvMQ");
+    session.identify("tenant", "7", "7");
+    EXPECT_EQ(session.identified("current_user"), "gid://app/User/1");
+    known = session.connection_identifier();
+    return CallResult::ok;
+  };
+  world.open_cable();
+  EXPECT_EQ(known, "7:Z2lkOi8vYXBwL1VzZXIvMQ");
+}
+
 TEST(Session, DisconnectIsToldOnceBehindEveryUnsubscribed) {
   World world({});
   Client& client = world.open_cable();

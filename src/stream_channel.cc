@@ -1,0 +1,87 @@
+// A stream's name from what the client brought, verified before anything else is done with it.
+#include "stream_channel.h"
+
+#include <string>
+#include <utility>
+
+#include "auth/signed_stream.h"
+#include "shard/session.h"
+#include "shard/shard.h"
+
+namespace ringcast::internal {
+namespace {
+
+// A name to stream from, or why there is none.
+struct Grant {
+  std::string stream;
+  std::string refusal;  // empty: granted
+};
+
+Grant granted(SignedStream signed_stream) {
+  if (signed_stream) return {std::move(signed_stream.name), {}};
+  return {{}, "the signed name " + std::string(describe(signed_stream.error))};
+}
+
+Grant grant(const Identity& identity, const StreamRequest& request, int64_t now_unix_ms) {
+  using Kind = StreamRequest::Kind;
+  switch (request.kind) {
+    case Kind::turbo:
+      if (!identity.turbo_streams) return {{}, "turbo-streams is off"};
+      return granted(verify_turbo_stream(identity.cookies, request.text, now_unix_ms));
+    case Kind::pubsub:
+      if (!identity.signed_streams) return {{}, "there is no streams-secret-file"};
+      return granted(verify_signed_stream(*identity.signed_streams, request.text));
+    case Kind::public_name:
+      if (!identity.public_streams) return {{}, "public-streams is off"};
+      return {std::string(request.text), {}};
+    case Kind::cable_ready:
+    case Kind::none:
+      break;
+  }
+  return {{}, "there is no such channel"};
+}
+
+class StreamChannel final : public ChannelHandler {
+ public:
+  StreamChannel(SessionChannel& subscription, Grant grant)
+      : subscription_(subscription), grant_(std::move(grant)) {}
+
+  CallResult subscribed() override {
+    // Too long a name, or an empty one, is refused like one that is not signed.
+    if (grant_.refusal.empty() && !subscription_.stream_from(grant_.stream)) {
+      grant_.refusal = "the name is empty, too long, or one too many";
+    }
+    if (!grant_.refusal.empty()) {
+      Session& session = subscription_.session();
+      Shard& shard = session.shard();
+      shard.log().log(shard.now(), LogLevel::info, "stream_refused",
+                      {{"connection", session.number()},
+                       {"tags", session.tags()},
+                       {"why", std::string_view(grant_.refusal)}});
+      subscription_.reject();
+    }
+    grant_ = {};
+    return CallResult::ok;
+  }
+  void unsubscribed() override {}
+  bool perform(std::string_view, const Json&, CallResult&) override { return false; }
+  CallResult timer(uint32_t) override { return CallResult::ok; }
+
+ private:
+  SessionChannel& subscription_;
+  Grant grant_;  // until subscribed()
+};
+
+}  // namespace
+
+std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
+                                                    std::string_view channel) {
+  const StreamRequest request = stream_request(channel, subscription.params());
+  if (request.kind == StreamRequest::Kind::none || request.kind == StreamRequest::Kind::cable_ready) {
+    return nullptr;
+  }
+  return std::make_unique<StreamChannel>(subscription,
+                                         grant(identity, request, subscription.session().shard().unix_ms()));
+}
+
+}  // namespace ringcast::internal

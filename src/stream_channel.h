@@ -1,0 +1,18 @@
+// Subscriptions to streams by name, without a channel of the application's: the name is
+// signed by the application, or streams are public. A client that names a stream it
+// was not given gets reject_subscription. Any shard.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "identity.h"
+#include "shard/handlers.h"
+
+namespace ringcast::internal {
+
+// Turbo::StreamsChannel or $pubsub for that subscription; null for any other channel.
+std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
+                                                    std::string_view channel);
+
+}  // namespace ringcast::internal
