@@ -186,8 +186,7 @@ TEST_F(PostgresAdapterTest, NothingComesTwiceWhenBackendsAreTerminatedInTheMiddl
     return state.published + state.publish_lost == kCount && state.queued_messages == 0;
   }));
   ASSERT_EQ(adapter->publish(make_message("s", std::to_string(kCount))), PublishStatus::ok);
-  ASSERT_TRUE(await_state(
-      *adapter, [&](const AdapterState&) { return sink.payloads().back() == std::to_string(kCount); }));
+  ASSERT_TRUE(sink.await_last(std::to_string(kCount)));
   const std::vector<std::string> payloads = sink.payloads();
   for (size_t i = 1; i < payloads.size(); ++i)
     ASSERT_GT(std::stoul(payloads[i]), std::stoul(payloads[i - 1]));

@@ -72,6 +72,9 @@ class RecordingSink final : public AdapterSink {
   bool await_received(size_t count) {
     return await([&] { return received_.size() >= count; });
   }
+  bool await_last(const std::string& payload) {
+    return await([&] { return !received_.empty() && received_.back().payload == payload; });
+  }
   bool await_refused(uint64_t count) {
     return await([&] { return refused_ >= count; });
   }
