@@ -65,15 +65,15 @@ class Document {
   // False: nested too deep, too large, or a merge of what is no mapping.
   bool collect(yaml_node_t* mapping, const std::string& path, Settings& settings, int depth = 0) {
     if (mapping->type != YAML_MAPPING_NODE || depth > kDepthMax || ++collected_ > kMappingsMax) return false;
-    // What is merged comes first, so that the mapping's own keys win; of several merged
-    // mappings the earlier one does.
-    for (auto* pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; ++pair) {
-      if (text(node(pair->key)) == "<<" && !merge(node(pair->value), path, settings, depth)) return false;
-    }
+    // Later ones win, a merge among them, as Ruby reads it: what stands above `<<` gives way
+    // to what is merged, unlike in YAML's own rule. Of several merged the first wins.
     for (auto* pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; ++pair) {
       const std::string_view key = text(node(pair->key));
       yaml_node_t* value = node(pair->value);
-      if (key == "<<") continue;
+      if (key == "<<") {
+        if (!merge(value, path, settings, depth)) return false;
+        continue;
+      }
       const std::string name = path + std::string(key);
       // A value replaces all of an inherited mapping.
       settings.erase(name);

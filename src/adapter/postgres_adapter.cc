@@ -108,6 +108,7 @@ class PostgresAdapter final : public Adapter {
   uint64_t canary_number_ = 0;
   std::optional<Instant> canary_sent_at_;  // the one under way
   Instant next_canary_at_ = Instant::min();
+  Instant heard_at_ = Instant::min();  // when the listening connection last brought anything
 
   std::thread thread_;  // last: it uses all of the above
 };
@@ -178,7 +179,7 @@ void PostgresAdapter::run() {
     const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
     if (health_.update(up, *sink_, now)) {
       for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
-      next_canary_at_ = now;
+      next_canary_at_ = heard_at_ = now;
     }
     log_.report(now);
   }
@@ -272,8 +273,8 @@ void PostgresAdapter::see_to_closed(Link& link, Instant now) {
     link.next_host = 0;
   }
   if (&link == &listening_) {
-    // As far back as we cannot know better.
-    if (subscriber_.live()) health_.missed(canary_sent_at_.value_or(now));
+    // As far back as we cannot know better: at most an interval of the canary, unless it was waited for.
+    if (subscriber_.live()) health_.missed(heard_at_);
     subscriber_.lost();
   } else {
     publisher_.lost(now);
@@ -360,6 +361,7 @@ void PostgresAdapter::read(Instant now) {
     const Duration took = now - *canary_sent_at_;
     counters_.canary_us.store(static_cast<uint64_t>(took / microseconds(1)), std::memory_order_relaxed);
     canary_sent_at_.reset();
+    heard_at_ = now;
   }
   see_to_closed(publishing_, now);
   if (!subscriber_.stalled()) see_to_closed(listening_, now);

@@ -105,6 +105,7 @@ class RedisAdapter final : public Adapter {
   uint64_t canary_number_ = 0;
   std::optional<Instant> canary_sent_at_;  // the one under way
   Instant next_canary_at_ = Instant::min();
+  Instant heard_at_ = Instant::min();  // when the listening connection last brought anything
 
   std::thread thread_;  // last: it uses all of the above
 };
@@ -241,8 +242,8 @@ void RedisAdapter::see_to_closed(Link& link, Instant now) {
     link.next_address = 0;
   }
   if (&link == &listening_) {
-    // As far back as we cannot know better.
-    if (subscriber_.live()) health_.missed(canary_sent_at_.value_or(now));
+    // As far back as we cannot know better: at most an interval of the canary, unless it was waited for.
+    if (subscriber_.live()) health_.missed(heard_at_);
     subscriber_.lost();
   } else {
     publisher_.lost(now);
@@ -342,6 +343,7 @@ void RedisAdapter::read_subscriptions(Instant now) {
     listening_.connection.pause(false);
   }
   while (RedisReply reply = listening_.connection.next_reply(submissions_)) {
+    heard_at_ = now;
     if (subscriber_.take_reply(*reply, now)) continue;
     listening_.connection.pause(true);
     retry_sink_at_ = now + kStallRetry;

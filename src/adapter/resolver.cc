@@ -53,7 +53,8 @@ std::string EngineAddress::ip() const {
   return text;
 }
 
-Resolver::Resolver(std::function<void()> wake) : shared_(std::make_shared<Shared>()) {
+Resolver::Resolver(std::function<void()> wake, LookUp look_up)
+    : shared_(std::make_shared<Shared>()), look_up_(std::move(look_up)) {
   shared_->wake = std::move(wake);
 }
 
@@ -72,8 +73,8 @@ void Resolver::ask(const std::string& host, uint16_t port) {
     return;
   }
   // It inherits the adapter's mask of signals: all are blocked.
-  std::thread([shared = shared_, host, port] {
-    Answer answer = look_up(host, port, 0);
+  std::thread([shared = shared_, look = look_up_, host, port] {
+    Answer answer = look ? look(host, port) : look_up(host, port, 0);
     std::lock_guard lock(shared->mutex);
     shared->answer = std::move(answer);
     if (shared->wake) shared->wake();

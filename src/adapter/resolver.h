@@ -29,8 +29,12 @@ class Resolver {
     std::string error;                     // when there are none
   };
 
-  // `wake` is called on another thread when an answer is there, never after the resolver is gone.
-  explicit Resolver(std::function<void()> wake);
+  // Called on a thread of its own; it may wait.
+  using LookUp = std::function<Answer(const std::string& host, uint16_t port)>;
+
+  // `wake` is called on another thread when an answer is there, never after the resolver is
+  // gone. Without `look_up` the system is asked.
+  explicit Resolver(std::function<void()> wake, LookUp look_up = {});
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
   ~Resolver();
@@ -47,6 +51,7 @@ class Resolver {
   struct Shared;
 
   const std::shared_ptr<Shared> shared_;
+  const LookUp look_up_;
   bool busy_ = false;
 };
 

@@ -65,6 +65,9 @@ redis: &redis
   channel_prefix: shared
 prefixed: &prefixed { channel_prefix: other, id: name }
 production:
+  <<: *redis
+  url: redis://own
+above:
   url: redis://own
   <<: *redis
 staging:
@@ -73,6 +76,7 @@ review: *redis
 )";
   EXPECT_EQ(read(kText).url, "redis://own");
   EXPECT_EQ(read(kText).channel_prefix, "shared");
+  EXPECT_EQ(read(kText, {}, "above").url, "redis://shared");  // Ruby's Psych says so
   EXPECT_EQ(read(kText, {}, "staging").channel_prefix, "other");
   EXPECT_EQ(read(kText, {}, "staging").url, "redis://shared");
   EXPECT_EQ(read(kText, {}, "staging").client_name, "name");

@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "adapter/half_dead_proxy.h"
 #include "adapter/logged_lines.h"
 #include "adapter/recording_sink.h"
 #include "adapter/redis_server.h"
@@ -232,6 +233,26 @@ TEST_F(RedisAdapterTest, NoticesAServerThatHangsWithoutClosing) {
   ASSERT_TRUE(sink.await_up(2));
   ASSERT_TRUE(sink.await_received(1));
   EXPECT_EQ(sink.payloads(), numbers(1, 2));
+}
+
+TEST_F(RedisAdapterTest, TheCanaryFindsAPathThatIsDeadAtOneEnd) {
+  RedisServer server;
+  HalfDeadProxy proxy(server.port());
+  RecordingSink sink;
+  RedisOptions quick = options(server);
+  quick.url.port = proxy.port();
+  quick.canary_interval = milliseconds(20);
+  quick.canary_timeout = milliseconds(300);
+  const auto adapter = start(quick, sink);
+  adapter->subscribe("s");
+  ASSERT_TRUE(sink.await_subscribed("s") && sink.await_up());
+  proxy.deafen();
+  ASSERT_TRUE(sink.await_up(2));
+  EXPECT_TRUE(logged({"adapter_down", "did not come back"}));
+  EXPECT_GE(sink.changes()[2].outage, quick.canary_timeout);
+  EXPECT_EQ(adapter->state().gaps, 1u);
+  ASSERT_EQ(adapter->publish(make_message("s", "1")), PublishStatus::ok);
+  EXPECT_TRUE(sink.await_received(1));
 }
 
 TEST_F(RedisAdapterTest, NeverRepeatsWhatTheServerMayHaveSeen) {
