@@ -10,8 +10,8 @@ namespace {
 using Texts = std::vector<std::string>;
 
 TEST(TestAdapter, RemembersWhatWasBroadcastToEachStream) {
+  RecordingSink sink;  // outlives the adapter
   TestAdapter adapter;
-  RecordingSink sink;
   adapter.start(sink);
   ASSERT_EQ(adapter.publish(make_message("a", "1")), PublishStatus::ok);
   ASSERT_EQ(adapter.publish(make_message("b", "2")), PublishStatus::ok);
@@ -27,8 +27,8 @@ TEST(TestAdapter, RemembersWhatWasBroadcastToEachStream) {
 }
 
 TEST(TestAdapter, DeliversToThoseWhoSubscribed) {
+  RecordingSink sink;  // outlives the adapter
   TestAdapter adapter;
-  RecordingSink sink;
   adapter.start(sink);
   ASSERT_EQ(adapter.publish(make_message("s", "before")), PublishStatus::ok);
   adapter.subscribe("s");
