@@ -93,6 +93,37 @@ std::string label(const char* name, const char* value) {
   return std::string(name).append("=\"").append(value).append("\"");
 }
 
+void append_adapter(std::string& out, const AdapterState& state) {
+  const struct {
+    const char* name;
+    const char* type;
+    const char* help;
+    uint64_t value;
+  } samples[] = {
+      {"ringcast_adapter_up", "gauge", "Whether what is published comes back.", state.up},
+      {"ringcast_adapter_reconnects_total", "counter", "Times the engine came back.", state.reconnects},
+      {"ringcast_adapter_gaps_total", "counter", "Interruptions in which messages may have been missed.",
+       state.gaps},
+      {"ringcast_adapter_published_total", "counter", "Publishes the engine acknowledged.", state.published},
+      {"ringcast_adapter_refused_total", "counter", "Publishes it answered with an error.",
+       state.publish_refused},
+      {"ringcast_adapter_lost_total", "counter", "Publishes sent and never answered.", state.publish_lost},
+      {"ringcast_adapter_received_total", "counter", "Messages received from it.", state.received},
+      {"ringcast_adapter_malformed_total", "counter", "Envelopes that are none.", state.malformed},
+      {"ringcast_adapter_queued_messages", "gauge", "Publishes not yet sent.", state.queued_messages},
+      {"ringcast_adapter_queued_bytes", "gauge", "Their bytes.", state.queued_bytes},
+      {"ringcast_adapter_unacknowledged", "gauge", "Publishes sent and not yet answered.",
+       state.unacknowledged},
+      {"ringcast_adapter_streams", "gauge", "Streams subscribed there.", state.streams},
+      {"ringcast_adapter_lag_microseconds", "gauge", "The last message to ourselves, there and back.",
+       state.canary_us},
+  };
+  for (const auto& sample : samples) {
+    append_head(out, sample.name, sample.type, sample.help);
+    append_sample(out, sample.name, {}, sample.value);
+  }
+}
+
 }  // namespace
 
 std::string ServerCore::metrics_text() const {
@@ -149,6 +180,7 @@ std::string ServerCore::metrics_text() const {
   append_head(out, "ringcast_kernel_tcp_memory_bytes", "gauge",
               "What the kernel holds for the TCP sockets of this network namespace.");
   append_sample(out, "ringcast_kernel_tcp_memory_bytes", {}, kernel_tcp_memory_bytes());
+  if (engine_) append_adapter(out, engine_->state());
   append_head(out, "ringcast_log_lines_lost_total", "counter", "Log lines the sink was too slow for.");
   append_sample(out, "ringcast_log_lines_lost_total", {}, logger_->dropped());
   append_head(out, "ringcast_ready", "gauge", "Whether new clients are welcome.");

@@ -5,6 +5,7 @@
 #include "auth/origin.h"
 #include "auth/trusted_proxies.h"
 #include "base/log.h"
+#include "engine.h"
 #include "identity.h"
 #include "io/socket.h"
 #include "options_parts.h"
@@ -83,6 +84,29 @@ void OptionTable::add_server(Options& o) {
          "Turbo::StreamsChannel, its stream names verified with secret_key_base");
   toggle("public-streams", o.public_streams,
          "$pubsub with names nobody signed: whoever is connected may read any stream");
+
+  section("Other processes");
+  choice("adapter", o.adapter,
+         {{"async", AdapterChoice::async},
+          {"redis", AdapterChoice::redis},
+          {"postgresql", AdapterChoice::postgresql},
+          {"test", AdapterChoice::test}},
+         "what carries broadcasts between processes; async is this one alone, test remembers them");
+  text("redis-url", "URL", o.redis_url, "redis://, rediss:// or unix://, with user, password and database");
+  text("postgres-url", "URL", o.postgres_url, "postgresql://user:password@host/database, or libpq's words");
+  text("cable-yml", "FILE", o.cable_yml, "take adapter, URL and prefix from Rails' config/cable.yml instead");
+  text("environment", "NAME", o.environment, "whose part of that file");
+  text("channel-prefix", "TEXT", o.channel_prefix,
+       "Rails' channel_prefix: stands before a stream's name, with a colon");
+  list("unprefixed-streams", "PATTERN", o.unprefixed_streams,
+       "streams that keep their bare names all the same");
+  toggle("anycable", o.anycable, "listen to AnyCable's Redis channel __anycable__ too");
+  number("adapter-ready-s", "S", o.adapter_ready_s, {0, kYear_s},
+         "the adapter may be away so long before /ready says 503", {"/ready 503", "ringcast_adapter_up"});
+  number("outage-reconnect-s", "S", o.outage_reconnect_s, {0, kYear_s},
+         "the adapter may be away so long before Action Cable clients are told to reconnect, and fetch what "
+         "they missed",
+         {"disconnect server_restart", "ringcast_adapter_gaps_total"});
 
   section("Limits on requests");
   number("request-head-bytes", "BYTES", o.request_head_bytes, {1024, 1 << 20}, "a request's line and headers",
@@ -208,6 +232,7 @@ std::string Options::problem() const {
     std::string error;
     if (!TrustedProxies().add(network, &error)) return "trusted-proxy: " + error;
   }
+  if (std::string wrong; !internal::plan_adapter(*this, &wrong)) return wrong;
   if (proxy_protocol && trusted_proxy.empty()) return "proxy-protocol needs a trusted-proxy";
   if (std::string problem = internal::identity_problem(*this); !problem.empty()) return problem;
   for (const std::string& origin : allowed_origins) {

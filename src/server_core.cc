@@ -300,6 +300,7 @@ std::string ServerCore::start() {
   }
 
   const SignalsBlocked blocked;
+  if (engine_) engine_->start();
   std::lock_guard lock(join_mutex_);
   running_shards_.store(shards_.size(), std::memory_order_relaxed);
   state_.store(State::running, std::memory_order_release);
@@ -427,6 +428,15 @@ std::string ServerCore::make_shards() {
   if (!why_not.empty()) {
     logger_->log(LogLevel::warn, "io_uring_refused", {{"why", std::string_view(why_not)}});
   }
+  std::string adapter_error;
+  const std::optional<AdapterPlan> plan = plan_adapter(options_, &adapter_error);
+  if (!plan) return adapter_error;
+  if (std::unique_ptr<Adapter> adapter = make_adapter(*plan, *logger_, &adapter_error)) {
+    engine_ = std::make_unique<AdapterEngine>(std::move(adapter), *plan, options_, *context_);
+    context_->engine = engine_.get();
+  } else if (!adapter_error.empty()) {
+    return adapter_error;
+  }
   for (size_t i = 0; i < count; ++i) {
     std::vector<int> fds;
     for (Descriptor& listener : listeners[i]) fds.push_back(listener.release());
@@ -496,6 +506,10 @@ BroadcastStatus ServerCore::check(std::string_view stream, PayloadKind kind, Byt
     outside_too_large_.fetch_add(1, std::memory_order_relaxed);
     return BroadcastStatus::too_large;
   }
+  if (engine_ && payload.size() > engine_->payload_bytes_max()) {
+    outside_too_large_.fetch_add(1, std::memory_order_relaxed);
+    return BroadcastStatus::too_large;
+  }
   if (kind == PayloadKind::text && !valid_utf8(payload)) {
     outside_invalid_.fetch_add(1, std::memory_order_relaxed);
     return BroadcastStatus::invalid;
@@ -503,12 +517,17 @@ BroadcastStatus ServerCore::check(std::string_view stream, PayloadKind kind, Byt
   return BroadcastStatus::ok;
 }
 
+// Whether shards and engine take more at present.
+bool ServerCore::has_room() const {
+  return context_->message_bytes.total() < options_.queued_bytes && (!engine_ || engine_->accepting());
+}
+
 BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload) {
   const BroadcastStatus status = check(stream, kind, payload);
   if (status != BroadcastStatus::ok) return status;
   Shard& home = *shards_[shards_.front()->home_of(hash)];
   // Others may publish meanwhile: a bound that is passed by a message or two is a bound.
-  const bool room = context_->message_bytes.total() < options_.queued_bytes;
+  const bool room = has_room();
   if (room &&
       home.publish_from_outside(Message::create(stream, hash, kind, payload, &context_->message_bytes)))
     return BroadcastStatus::ok;
@@ -533,7 +552,7 @@ BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch)
     // More than can ever wait at once: trying again would not help.
     if (home.size() > options_.broadcast_inbox) return BroadcastStatus::too_large;
   }
-  const bool room = context_->message_bytes.total() < options_.queued_bytes;
+  const bool room = has_room();
   for (size_t i = 0; i < shards_.size(); ++i) {
     if (room && shards_[i]->reserve_from_outside(by_home[i].size())) continue;
     for (size_t taken = 0; taken < i; ++taken) shards_[taken]->give_back_reserved(by_home[taken].size());

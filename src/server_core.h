@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "engine.h"
 #include "identity.h"
 #include "ringcast/server.h"
 #include "shard/limits.h"
@@ -46,7 +47,9 @@ class ServerCore {
   void begin_stop(std::chrono::milliseconds drain);
   // Joins the shards. Not on a shard's thread.
   void wait();
-  bool ready() const { return state_.load(std::memory_order_acquire) == State::running; }
+  bool ready() const {
+    return state_.load(std::memory_order_acquire) == State::running && (!engine_ || engine_->ready());
+  }
   // Becomes readable when the last shard has ended.
   int ended_event() const { return ended_event_.fd(); }
   // Becomes readable when a signal for run() is pending; -1 if it handles none.
@@ -82,6 +85,7 @@ class ServerCore {
     const CableDefinition* cable;  // of a cable's route: what it was told later
   };
 
+  bool has_room() const;
   bool may_add(std::string_view pattern);
   void refuse(std::string problem);
   BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
@@ -107,6 +111,7 @@ class ServerCore {
   std::vector<std::string> urls_;
   Identity identity_;
   std::unique_ptr<ServerContext> context_;
+  std::unique_ptr<AdapterEngine> engine_;  // after the context, before the shards: each uses the one before
   std::vector<std::unique_ptr<Shard>> shards_;
   std::mutex tls_mutex_;
   std::shared_ptr<const TlsContext> tls_;  // guarded by tls_mutex_; what new connections get

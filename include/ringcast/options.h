@@ -15,6 +15,10 @@
 
 namespace ringcast {
 
+// What carries broadcasts between server processes. `test` does not, and remembers them
+// (Server::broadcasts).
+enum class AdapterChoice : uint8_t { async, redis, postgresql, test };
+
 enum class BackendChoice : uint8_t { automatic, io_uring, epoll };
 enum class CookieDigest : uint8_t { sha1, sha256 };
 
@@ -59,6 +63,19 @@ struct Options {
   std::string streams_secret_file;                         // $pubsub's signed_stream_name
   bool turbo_streams = false;                              // Turbo::StreamsChannel, with secret_key_base
   bool public_streams = false;                             // $pubsub's stream_name: any stream, unsigned
+
+  // --- Other processes ----------------------------------------------------------
+  AdapterChoice adapter = AdapterChoice::async;  // async: there are none
+  std::string redis_url = "redis://localhost:6379";
+  std::string postgres_url;  // postgresql://user:password@host/database, or libpq's "host=… dbname=…"
+  // Rails' config/cable.yml, in place of the three above and the prefix.
+  std::string cable_yml;
+  std::string environment = "production";
+  std::string channel_prefix;  // Rails' channel_prefix: "prefix:stream"
+  std::vector<std::string> unprefixed_streams = {"room_*"};
+  bool anycable = false;             // listen to the Redis channel __anycable__ too
+  uint64_t adapter_ready_s = 5;      // away for longer: ready() is false
+  uint64_t outage_reconnect_s = 30;  // away for longer: Action Cable clients are told to reconnect
 
   // --- Limits; 0 switches a limit off where the table says so ------------------
   uint64_t max_message_bytes = 1 << 20;

@@ -99,6 +99,7 @@ class Connection {
   // Stalled, with more than its limit waiting: loses what its policies let go, or ends.
   void trim_backlog();
 
+  bool has_session() const { return session_ != nullptr && state_ == State::open; }
   // Server restart: tells the peer and closes.
   void drain();
 

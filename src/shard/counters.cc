@@ -62,6 +62,8 @@ const char* to_string(DropReason reason) {
       return "invalid";
     case DropReason::binary_on_cable:
       return "binary_on_cable";
+    case DropReason::not_json:
+      return "not_json";
     case DropReason::lapped:
       return "lapped";
     case DropReason::oldest:

@@ -56,6 +56,7 @@ enum class DropReason : uint8_t {
   too_large,         // publish refused: PublishStatus::too_large
   invalid,           // publish refused: PublishStatus::invalid
   binary_on_cable,   // Action Cable carries JSON only
+  not_json,          // likewise, of text that came from other processes
   lapped,            // frames in the logs for a connection that was closed as too slow
   oldest,            // frames a lapped cursor lost: LapPolicy::drop_oldest
   superseded,        // frames a stalled cursor lost to newer ones: LapPolicy::latest

@@ -334,7 +334,8 @@ bool Hub::deliver(Delivery& delivery) {
   Bytes json = message.payload();
   if (message.kind() == PayloadKind::text && stream->cable_logs() > 0 && !valid_json(json)) {
     json_.clear();
-    append_json_string(json_, as_text(message.payload()), JsonEscape::rails);
+    // From other processes, what is no JSON is none of Action Cable's, as in Rails.
+    if (!message.carried()) append_json_string(json_, as_text(message.payload()), JsonEscape::rails);
     json = as_bytes(json_);
   }
   // All logs or none: a message half delivered would be taken for delivered. All are asked
@@ -364,7 +365,7 @@ bool Hub::deliver(Delivery& delivery) {
 
 // What a log's subscribers are sent of a message; nothing if they cannot be sent it.
 std::optional<Bytes> Hub::payload_for(const StreamLog& log, const Message& message, Bytes json) const {
-  if (log.cable && message.kind() == PayloadKind::binary) return {};
+  if (log.cable && (message.kind() == PayloadKind::binary || json.empty())) return {};
   // A text that became a JSON string may have grown sixfold, beyond any log; what no log
   // takes would hold up its lane for ever.
   const Bytes payload = log.cable ? json : message.payload();
@@ -376,9 +377,10 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
   Counters& counters = shard_.counters();
   const std::optional<Bytes> payload = payload_for(log, message, json);
   if (!payload) {
-    const bool binary = log.cable && message.kind() == PayloadKind::binary;
-    counters.dropped_for(binary ? DropReason::binary_on_cable : DropReason::too_large)
-        .add(log.subscribers.size());
+    DropReason reason = DropReason::too_large;
+    if (log.cable && json.empty()) reason = DropReason::not_json;
+    if (log.cable && message.kind() == PayloadKind::binary) reason = DropReason::binary_on_cable;
+    counters.dropped_for(reason).add(log.subscribers.size());
     return;
   }
   const Opcode opcode = message.kind() == PayloadKind::binary ? Opcode::binary : Opcode::text;

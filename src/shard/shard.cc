@@ -46,6 +46,7 @@ Shard::Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> 
       inbox_(context.limits.broadcast_inbox_items),
       accept_deadline_(this, [](void* self) { static_cast<Shard*>(self)->arm_accept(); }),
       drain_deadline_(this, [](void* self) { static_cast<Shard*>(self)->drain_step(); }),
+      reconnect_deadline_(this, [](void* self) { static_cast<Shard*>(self)->reconnect_step(); }),
       report_deadline_(this, [](void* self) { static_cast<Shard*>(self)->report(); }),
       watch_deadline_(this, [](void* self) { static_cast<Shard*>(self)->watch(); }) {
   for (const int fd : listeners) listeners_.push_back({fd});
@@ -56,6 +57,7 @@ Shard::Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> 
 Shard::~Shard() {
   timers_.cancel(accept_deadline_);
   timers_.cancel(drain_deadline_);
+  timers_.cancel(reconnect_deadline_);
   timers_.cancel(report_deadline_);
   timers_.cancel(watch_deadline_);
 }
@@ -245,6 +247,25 @@ void Shard::drain_step() {
     if (Connection* connection = find(drain_order_[drained_])) connection->drain();
   }
   timers_.schedule(drain_deadline_, std::min(drain_end_, now() + kDrainStep));
+}
+
+void Shard::ask_to_reconnect(Duration within) {
+  if (draining_ || stopping_) return;
+  connections_.for_each([&](SlotId id, Connection& connection) {
+    if (connection.has_session()) to_reconnect_.push_back(id);
+  });
+  const auto steps = static_cast<size_t>(std::max<int64_t>(1, within / kDrainStep));
+  reconnect_per_step_ = to_reconnect_.size() / steps + 1;
+  reconnect_step();
+}
+
+void Shard::reconnect_step() {
+  for (size_t i = 0; i < reconnect_per_step_ && !to_reconnect_.empty(); ++i) {
+    Connection* const connection = find(to_reconnect_.back());
+    to_reconnect_.pop_back();
+    if (connection != nullptr && connection->has_session()) connection->drain();
+  }
+  if (!to_reconnect_.empty()) timers_.schedule(reconnect_deadline_, now() + kDrainStep);
 }
 
 void Shard::stop() {

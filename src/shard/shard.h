@@ -74,8 +74,9 @@ struct ServerContext {
   class Engine* engine =
       nullptr;  // carries messages between processes, if there are others; outlives the shards
   TrustedProxies proxies;
-  std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
-  bool proxy_protocol = false;               // whoever of them connects sends a PROXY header first
+  std::function<void()> rotate_ticket_keys;       // asked now and then; empty without TLS
+  std::atomic<uint64_t> too_large_for_engine{0};  // messages accepted, and grown past what it carries
+  bool proxy_protocol = false;                    // whoever of them connects sends a PROXY header first
 };
 
 // One of several messages that are published together or not at all.
@@ -137,6 +138,8 @@ class Shard {
   // Stops accepting, tells every connection to go (paced over half of `within`),
   // resets what is left when it is over, and ends.
   void drain(Duration within);
+  // Tells every Action Cable client to come back, paced over `within`.
+  void ask_to_reconnect(Duration within);
   void stop();  // resets every connection and ends
   void set_origins(const OriginPolicy& origins) { origins_ = origins; }
   // For connections from now on.
@@ -230,6 +233,7 @@ class Shard {
   void drain_mail();
   void flush();
   void drain_step();
+  void reconnect_step();
   void report();
   void watch();
   void evict(uint64_t bytes);
@@ -279,9 +283,12 @@ class Shard {
   bool begun_ = false;
 
   std::vector<Listener> listeners_;
-  Deadline accept_deadline_;  // accepting again after EMFILE
-  bool exhausted_ = false;    // no descriptor was left for the last one who came
-  Deadline drain_deadline_;   // the next step of the drain
+  Deadline accept_deadline_;     // accepting again after EMFILE
+  bool exhausted_ = false;       // no descriptor was left for the last one who came
+  Deadline drain_deadline_;      // the next step of the drain
+  Deadline reconnect_deadline_;  // the next step of ask_to_reconnect
+  std::vector<SlotId> to_reconnect_;
+  size_t reconnect_per_step_ = 0;
   Deadline report_deadline_;
   Deadline watch_deadline_;
   std::vector<SlotId> stalled_;
