@@ -204,6 +204,7 @@ $(obj)/sim: $(call objects,$(simulator_main)) $(support_archive) $(out)/libringc
 	$(call say,LINK)$(link) $(inputs) -lgtest $(libs) -o $@
 simulator: $(obj)/sim
 
+server: $(out)/ringcast
 unit-tests: $(foreach layer,$(unit_layers),$(call test_program,$(layer)))
 blackbox-tests: $(foreach layer,$(blackbox),$(call test_program,$(layer)))
 
@@ -307,5 +308,5 @@ setup-test: ## install what the tests need: clang, GoogleTest, a browser, Node.j
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: help all run check test test-all sim simulator fuzz unit-tests blackbox-tests fuzz-programs bench bench-peers bench-peer-programs bench-stuck \
-        lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean
+.PHONY: help all run check test test-all sim simulator server fuzz unit-tests blackbox-tests \
+        fuzz-programs bench bench-peers bench-peer-programs bench-stuck lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean
