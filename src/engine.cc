@@ -131,8 +131,8 @@ std::unique_ptr<Adapter> make_adapter(const AdapterPlan& plan, Logger& logger, s
   return nullptr;
 }
 
-AdapterEngine::AdapterEngine(std::unique_ptr<Adapter> adapter, const AdapterPlan& plan, const Options& options,
-                             ServerContext& context)
+AdapterEngine::AdapterEngine(std::unique_ptr<Adapter> adapter, const AdapterPlan& plan,
+                             const Options& options, ServerContext& context)
     : context_(context),
       names_(plan.names),
       payload_bytes_max_(plan.choice == AdapterChoice::postgresql ? kPostgresPayloadBytesMax : SIZE_MAX),

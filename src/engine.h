@@ -76,7 +76,7 @@ class AdapterEngine final : public Engine, private AdapterSink {
   std::atomic<int64_t> down_since_ns_{0};  // of the monotonic clock; 0: up
   std::mutex mutex_;
   std::unordered_map<std::string, uint64_t, StringHash, std::equal_to<>>
-      tickets_;                             // unanswered; guarded by mutex_
+      tickets_;  // unanswered; guarded by mutex_
   TestAdapter* const test_adapter_;
   const std::unique_ptr<Adapter> adapter_;  // last: its thread uses all of the above
 };
