@@ -309,4 +309,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .PHONY: help all run check test test-all sim simulator server fuzz unit-tests blackbox-tests \
-        fuzz-programs bench bench-peers bench-peer-programs bench-stuck lint lint-layers lint-format lint-readme lint-headers readme format tidy install setup setup-test clean
+        fuzz-programs bench bench-peers bench-peer-programs bench-stuck lint lint-layers lint-format \
+        lint-readme lint-headers readme format tidy install setup setup-test clean
