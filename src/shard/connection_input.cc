@@ -357,10 +357,14 @@ void Connection::fail(CloseCode code, std::string_view problem) {
 }
 
 void Connection::peer_finished() {
+  // A TLS peer is owed a close_notify, or it must take the end for an attack (RFC 8446, 6.1).
+  // Where something still waits, output_done() says it behind that.
+  const bool tls_goodbye = (state_ == State::http || state_ == State::open) && tls_ != nullptr &&
+                           !has_output() && tls_->say_goodbye();
   switch (state_) {
     case State::http:
       // A half-closed client still gets the answer it waits for.
-      if (has_output()) {
+      if (has_output() || tls_goodbye) {
         peer_done_ = true;
         begin_closing(EndReason::peer_closed);
       } else {
@@ -370,7 +374,7 @@ void Connection::peer_finished() {
     case State::open:
       // No Close came, but it may still read what it asked for.
       peer_done_ = true;
-      if (has_output()) {
+      if (has_output() || tls_goodbye) {
         begin_closing(EndReason::peer_vanished);
       } else {
         terminate(EndReason::peer_vanished);
