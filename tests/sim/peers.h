@@ -81,8 +81,9 @@ class Peer {
  protected:
   void fail(const std::string& what) const;
   std::string own_target(std::string_view path) const {
-    return std::string(path) + (path.find('?') == std::string_view::npos ? "?" : "&") +
-           "peer=" + std::to_string(index_);
+    std::string target(path);
+    target += path.find('?') == std::string_view::npos ? '?' : '&';
+    return target.append("peer=").append(std::to_string(index_));
   }
   void check_close_code();
 
