@@ -165,9 +165,10 @@ bool AdapterEngine::publish(const MessageRef& message) {
   }
   const PublishStatus status = adapter_->publish(std::move(outgoing));
   full_.store(status == PublishStatus::full, std::memory_order_relaxed);
-  // What only a conversion made too large was accepted before: it is counted where it ends.
-  if (status == PublishStatus::too_large)
-    context_.too_large_for_engine.fetch_add(1, std::memory_order_relaxed);
+  // Accepted before, and not to be carried all the same: grown by the conversion, or text
+  // that this engine cannot hold.
+  if (status == PublishStatus::too_large) too_large_.fetch_add(1, std::memory_order_relaxed);
+  if (status == PublishStatus::invalid) invalid_.fetch_add(1, std::memory_order_relaxed);
   return status != PublishStatus::full;
 }
 

@@ -52,6 +52,10 @@ class AdapterEngine final : public Engine, private AdapterSink {
   // Of the test adapter; null with any other.
   TestAdapter* test_adapter() const { return test_adapter_; }
 
+  // Publishes it could not carry, found out after they were accepted. Any thread.
+  uint64_t too_large() const { return too_large_.load(std::memory_order_relaxed); }
+  uint64_t invalid() const { return invalid_.load(std::memory_order_relaxed); }
+
   // --- Engine: any shard's thread ------------------------------------------------------
   bool accepting() const override { return !full_.load(std::memory_order_relaxed); }
   size_t payload_bytes_max() const override { return payload_bytes_max_; }
@@ -74,6 +78,8 @@ class AdapterEngine final : public Engine, private AdapterSink {
   const seconds reconnect_after_;
   std::atomic<bool> full_{false};          // the adapter's queue, when last asked
   std::atomic<int64_t> down_since_ns_{0};  // of the monotonic clock; 0: up
+  std::atomic<uint64_t> too_large_{0};
+  std::atomic<uint64_t> invalid_{0};
   std::mutex mutex_;
   std::unordered_map<std::string, uint64_t, StringHash, std::equal_to<>>
       tickets_;  // unanswered; guarded by mutex_

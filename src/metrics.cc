@@ -1,6 +1,8 @@
 // What a server counts, as Stats and as Prometheus text. Read from any thread: the
 // counters are relaxed atomics, so a reading is of no single instant.
+#include <array>
 #include <string>
+#include <utility>
 
 #include "io/machine.h"
 #include "ringcast/option_table.h"
@@ -126,6 +128,15 @@ void append_adapter(std::string& out, const AdapterState& state) {
 
 }  // namespace
 
+std::array<std::pair<DropReason, uint64_t>, 3> ServerCore::dropped_outside() const {
+  const auto count = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {{{DropReason::mailbox_full, count(outside_full_)},
+           {DropReason::too_large, count(outside_too_large_) + (engine_ ? engine_->too_large() : 0)},
+           {DropReason::invalid, count(outside_invalid_) + (engine_ ? engine_->invalid() : 0)}}};
+}
+
 std::string ServerCore::metrics_text() const {
   std::string out;
   out.reserve(16 * 1024);
@@ -164,14 +175,9 @@ std::string ServerCore::metrics_text() const {
                     shard->counters().dropped[i].value());
     }
   }
-  // Refused before a shard saw it: publishes of other threads and of HTTP handlers.
-  const std::pair<DropReason, const std::atomic<uint64_t>*> outside[] = {
-      {DropReason::mailbox_full, &outside_full_},
-      {DropReason::too_large, &outside_too_large_},
-      {DropReason::invalid, &outside_invalid_}};
-  for (const auto& [reason, count] : outside) {
+  for (const auto& [reason, count] : dropped_outside()) {
     append_sample(out, "ringcast_dropped_total", "shard=\"none\"," + label("reason", to_string(reason)),
-                  count->load(std::memory_order_relaxed));
+                  count);
   }
   append_head(out, "ringcast_queued_bytes", "gauge", "Messages published and not yet in every log.");
   append_sample(out, "ringcast_queued_bytes", {}, context_->message_bytes.total());
@@ -214,9 +220,7 @@ Stats ServerCore::stats() const {
     stats.commands += counters.commands.value();
     stats.callback_errors += counters.callback_exceptions.value();
   }
-  for (const auto* outside : {&outside_full_, &outside_too_large_, &outside_invalid_}) {
-    stats.dropped += outside->load(std::memory_order_relaxed);
-  }
+  for (const auto& [reason, count] : dropped_outside()) stats.dropped += count;
   stats.log_lines_lost = logger_->dropped();
   return stats;
 }

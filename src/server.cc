@@ -10,8 +10,8 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/signals_blocked.h"
 #include "server_core.h"
-#include "signals_blocked.h"
 
 namespace ringcast {
 
@@ -121,7 +121,7 @@ int Server::run() {
   }
   // The server's own threads block every signal, so these arrive nowhere else in a program
   // that has no other threads.
-  std::optional<internal::SignalsBlocked> blocked;
+  std::optional<SignalsBlocked> blocked;
   if (options.handle_signals) blocked.emplace(internal::handled_signals(options));
   if (!core_->started()) {
     if (const StartResult started = start(); !started) {

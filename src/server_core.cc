@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/signals_blocked.h"
 #include "base/utf8.h"
 #include "cable_route.h"
 #include "http_access.h"
@@ -26,7 +27,6 @@
 #include "io/make_backend.h"
 #include "options_parts.h"
 #include "ringcast/option_table.h"
-#include "signals_blocked.h"
 #include "websocket_route.h"
 
 namespace ringcast::internal {

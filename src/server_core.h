@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -86,6 +87,8 @@ class ServerCore {
   };
 
   bool has_room() const;
+  // What no shard counts: publishes refused before one saw them, or by the engine.
+  std::array<std::pair<DropReason, uint64_t>, 3> dropped_outside() const;
   bool may_add(std::string_view pattern);
   void refuse(std::string problem);
   BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);

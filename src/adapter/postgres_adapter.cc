@@ -4,8 +4,6 @@
 #include "adapter/postgres_adapter.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,6 +26,7 @@
 #include "adapter/postgres_subscriber.h"
 #include "adapter/resolver.h"
 #include "base/assert.h"
+#include "base/signals_blocked.h"
 #include "io/clock.h"
 #include "io/socket.h"
 
@@ -145,12 +144,8 @@ void PostgresAdapter::start(AdapterSink& sink) {
   RC_ASSERT(!thread_.joinable());
   sink_ = &sink;
   subscriber_.attach(sink);
-  // The new thread inherits the mask: the process's signals are its host's business.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 PublishStatus PostgresAdapter::publish(MessageRef message) {

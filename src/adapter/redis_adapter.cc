@@ -2,8 +2,6 @@
 // (2) deadlines, (3) what is to be sent, (4) the backend, (5) what came.
 #include "adapter/redis_adapter.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +21,7 @@
 #include "adapter/redis_subscriber.h"
 #include "adapter/resolver.h"
 #include "base/assert.h"
+#include "base/signals_blocked.h"
 #include "io/clock.h"
 
 namespace ringcast {
@@ -136,12 +135,8 @@ void RedisAdapter::start(AdapterSink& sink) {
   RC_ASSERT(!thread_.joinable());
   sink_ = &sink;
   subscriber_.attach(sink);
-  // The new thread inherits the mask: the process's signals are its host's business.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void RedisAdapter::run() {

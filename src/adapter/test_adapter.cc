@@ -1,13 +1,11 @@
 // An engine that is only a queue and a memory. The thread hands over; any thread puts in.
 #include "adapter/test_adapter.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <chrono>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/signals_blocked.h"
 
 namespace ringcast {
 
@@ -22,11 +20,8 @@ TestAdapter::~TestAdapter() {
 
 void TestAdapter::start(AdapterSink& sink) {
   RC_ASSERT(!thread_.joinable());
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   thread_ = std::thread([this, &sink] { run(sink); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void TestAdapter::push(Task task) {

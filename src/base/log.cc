@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/log_line.h"
+#include "base/signals_blocked.h"
 
 namespace ringcast {
 
@@ -61,12 +61,8 @@ Logger::Logger(LogOptions options)
       level_(options.level) {
   if (!running_) return;
   for (uint64_t i = 0; i <= mask_; ++i) slots_[i].sequence.store(i, std::memory_order_relaxed);
-  // The thread inherits the mask: signals stay with the host's threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   writer_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Logger::~Logger() {

@@ -115,9 +115,7 @@ void Connection::shed(std::string_view disconnect, std::string_view reason, EndR
   uint64_t frames = 0;
   for (Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
-    FrameLog& log = subscription->log.bytes;
-    frames += log.frames_between(subscription->cursor, log.head());
-    shard_.hub().skip(*subscription, log.head(), drop);
+    frames += shard_.hub().skip(*subscription, subscription->log.bytes.head(), drop);
   }
   shard_.log().log(shard_.now(), LogLevel::info, to_string(why),
                    {{"connection", number_}, {"dropped_frames", frames}});
@@ -164,7 +162,7 @@ void Connection::trim_backlog() {
 }
 
 size_t Connection::backlog_bytes() const {
-  size_t bytes = (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
+  size_t bytes = output_bytes();
   for (const Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
     bytes += static_cast<size_t>(subscription->log.bytes.head() - subscription->cursor);

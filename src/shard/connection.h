@@ -202,7 +202,8 @@ class Connection {
 
   // Output
   Outbox& open_outbox();
-  bool has_output() const;
+  bool has_output() const;      // something of its own is to be sent, if only to be let go of
+  size_t output_bytes() const;  // and how much
   void append_message(std::vector<std::byte>& to, Opcode opcode, Bytes payload);
   void count_outbox();
   void drop_unbegun_output();

@@ -146,8 +146,6 @@ void Connection::shake_hands() {
   if (state_ == State::terminating || !tls_ || tls_->waiting.empty()) return;
   const std::vector<std::byte> records = std::move(tls_->waiting);
   tls_->waiting = {};
-  // Paid for: its own receive must not queue it again.
-  shard_.pay_handshake_back();
   received_records(records);
   count_input();
 }

@@ -19,13 +19,17 @@ bool Connection::has_output() const {
   return outbox_ != nullptr || (tls_ && !tls_->unsent().empty());
 }
 
+size_t Connection::output_bytes() const {
+  return (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
+}
+
 std::vector<std::byte>& Connection::http_output() {
   RC_ASSERT(state_ == State::http);
   return open_outbox().urgent.bytes;
 }
 
 void Connection::count_outbox() {
-  const size_t size = (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
+  const size_t size = output_bytes();
   shard_.counters().outbox_bytes.add(size - outbox_counted_);  // unsigned: a difference either way
   outbox_counted_ = size;
 }

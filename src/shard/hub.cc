@@ -87,11 +87,13 @@ void Hub::unsubscribe(Subscription& subscription) {
   if (stream.logs.empty()) drop_stream(stream);
 }
 
-void Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason) {
+size_t Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason) {
   FrameLog& log = subscription.log.bytes;
-  shard_.counters().dropped_for(reason).add(log.frames_between(subscription.cursor, to));
+  const size_t frames = log.frames_between(subscription.cursor, to);
+  shard_.counters().dropped_for(reason).add(frames);
   log.move(subscription.cursor, to);
   subscription.cursor = to;
+  return frames;
 }
 
 void Hub::erase_log(StreamLog& log) {

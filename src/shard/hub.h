@@ -45,7 +45,8 @@ class Hub {
   void unsubscribe(Subscription& subscription);
 
   // Moves a cursor on to a later frame; those between are counted as dropped for `reason`.
-  void skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason);
+  // Returns how many there were.
+  size_t skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason);
 
   // --- Publishers -------------------------------------------------------------------
 

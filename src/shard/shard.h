@@ -74,9 +74,8 @@ struct ServerContext {
   class Engine* engine =
       nullptr;  // carries messages between processes, if there are others; outlives the shards
   TrustedProxies proxies;
-  std::function<void()> rotate_ticket_keys;       // asked now and then; empty without TLS
-  std::atomic<uint64_t> too_large_for_engine{0};  // messages accepted, and grown past what it carries
-  bool proxy_protocol = false;                    // whoever of them connects sends a PROXY header first
+  std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
+  bool proxy_protocol = false;               // whoever of them connects sends a PROXY header first
 };
 
 // One of several messages that are published together or not at all.
@@ -201,7 +200,6 @@ class Shard {
   // A handshake costs as much as hundreds of messages: a turn does a few, and a storm of
   // them waits, not the open sockets. False: Connection::shake_hands() follows.
   bool may_shake_hands(const Connection& connection);
-  void pay_handshake_back() { ++handshakes_left_; }
   // Where a receive is decrypted to, until the next one.
   std::vector<std::byte>& plaintext() { return plaintext_; }
 

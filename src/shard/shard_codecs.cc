@@ -26,9 +26,7 @@ void Shard::shake_waiting_hands() {
   while (handshakes_left_ > 0 && !waiting_for_handshake_.empty()) {
     Connection* const connection = find(waiting_for_handshake_.front());
     waiting_for_handshake_.pop_front();
-    if (connection == nullptr) continue;
-    --handshakes_left_;
-    connection->shake_hands();
+    if (connection != nullptr) connection->shake_hands();
   }
 }
 

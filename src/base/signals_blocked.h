@@ -1,11 +1,12 @@
-// Signals kept from the calling thread for as long as this lives; threads started
-// meanwhile inherit that. One thread.
+// Signals kept from the calling thread for as long as this lives. Threads started
+// meanwhile inherit the mask for good: a library's threads take none of their process's
+// signals. Used on the thread that made it.
 #pragma once
 
 #include <pthread.h>
 #include <signal.h>
 
-namespace ringcast::internal {
+namespace ringcast {
 
 class SignalsBlocked {
  public:
@@ -24,4 +25,4 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-}  // namespace ringcast::internal
+}  // namespace ringcast
