@@ -13,52 +13,21 @@
 #include "blackbox/cable.h"
 #include "blackbox/client.h"
 #include "blackbox/probes.h"
-#include "blackbox/server_process.h"
+#include "blackbox/shared_server.h"
 
 namespace ringcast::blackbox {
 namespace {
 
 using namespace std::string_literals;
 
-// One server for all of this file; its end is a test, too.
-class HttpServer : public ::testing::Environment {
- public:
-  ServerProcess* get() {
-    if (!server_ && !tried_) {
-      tried_ = true;
-      server_ = ServerProcess::start(
-          {.arguments = {"--echo", "--allowed-origins", "https://app.example,https://*.example.org",
-                         "--log-level", "error", "--drain-seconds", "1"}},
-          why_not_);
-    }
-    if (!server_) ADD_FAILURE() << why_not_;
-    return server_.get();
-  }
-
-  void TearDown() override {
-    if (!server_) return;
-    EXPECT_TRUE(server_->running()) << "it ended by itself";
-    EXPECT_EQ(server_->stop(), (ServerProcess::Exit{.code = 0, .signal = 0})) << server_->standard_error();
-    server_.reset();
-  }
-
- private:
-  bool tried_ = false;
-  std::unique_ptr<ServerProcess> server_;
-  std::string why_not_;
-};
-
-HttpServer& http_server() {
-  static auto* const kServer = new HttpServer;  // googletest owns it
-  return *kServer;
-}
-
-[[maybe_unused]] const auto* const kRegistered = ::testing::AddGlobalTestEnvironment(&http_server());
+SharedServer& http_server =
+    SharedServer::add({"--echo", "--allowed-origins", "https://app.example,https://*.example.org",
+                       "--log-level", "error", "--drain-seconds", "1"});
 
 class Http : public ::testing::Test {
  protected:
   void SetUp() override {
-    server_ = http_server().get();
+    server_ = http_server.get();
     ASSERT_NE(server_, nullptr);
     ASSERT_TRUE(server_->running()) << server_->standard_error();
   }

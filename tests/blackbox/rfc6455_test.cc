@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "blackbox/client.h"
-#include "blackbox/server_process.h"
+#include "blackbox/shared_server.h"
 #include "support/autobahn_cases.h"
 #include "support/client_frames.h"
 
@@ -30,41 +30,8 @@ constexpr unsigned kPong = 10;
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kEchoBytesMax = 16 * kMiB;  // /echo's limit
 
-// One server for all of this file, started by the first test that needs it. Its end is a
-// test, too: SIGTERM must end it cleanly after everything that was done to it.
-class EchoServer : public ::testing::Environment {
- public:
-  // Null, with a test failure said, if it cannot be started.
-  ServerProcess* get() {
-    if (!server_ && !tried_) {
-      tried_ = true;
-      server_ = ServerProcess::start(
-          {.arguments = {"--echo", "--drain-seconds", "1"}, .tls = certificate_.files()}, why_not_);
-    }
-    if (!server_) ADD_FAILURE() << why_not_;
-    return server_.get();
-  }
-
-  void TearDown() override {
-    if (!server_) return;
-    EXPECT_TRUE(server_->running()) << "it ended by itself";
-    EXPECT_EQ(server_->stop(), (ServerProcess::Exit{.code = 0, .signal = 0})) << server_->standard_error();
-    server_.reset();
-  }
-
- private:
-  bool tried_ = false;
-  CertificateFolder certificate_;
-  std::unique_ptr<ServerProcess> server_;
-  std::string why_not_;
-};
-
-EchoServer& echo_server() {
-  static auto* const kServer = new EchoServer;  // googletest owns it
-  return *kServer;
-}
-
-[[maybe_unused]] const auto* const kRegistered = ::testing::AddGlobalTestEnvironment(&echo_server());
+SharedServer& echo_server =
+    SharedServer::add({"--echo", "--drain-seconds", "1"}, SharedServer::Ports::plain_and_tls);
 
 enum class Transport { plain, tls };
 
@@ -77,7 +44,7 @@ class Rfc6455Server : public ::testing::Test {
   virtual Transport transport() const = 0;
 
   void SetUp() override {
-    server_ = echo_server().get();
+    server_ = echo_server.get();
     ASSERT_NE(server_, nullptr);
     ASSERT_TRUE(server_->running()) << server_->standard_error();
   }

@@ -20,7 +20,7 @@
 #include "blackbox/cable.h"
 #include "blackbox/client.h"
 #include "blackbox/probes.h"
-#include "blackbox/server_process.h"
+#include "blackbox/shared_server.h"
 #include "support/client_frames.h"
 #include "support/deflate_peer.h"
 
@@ -36,39 +36,10 @@ constexpr size_t kKiB = 1024;
 
 enum class Transport { plain, tls };
 
-// One for all of this file; its end is a test, too.
-class DeflateServer : public ::testing::Environment {
- public:
-  ServerProcess* get() {
-    if (!server_ && why_not_.empty()) {
-      server_ = ServerProcess::start({.arguments = {"--echo", "--deflate", "on", "--deflate-threshold-bytes",
-                                                    "16", "--deflate-client-takeover", "on", "--room-prefix",
-                                                    "chat_", "--drain-seconds", "1", "--log-level", "error"},
-                                      .tls = certificate_.files()},
-                                     why_not_);
-    }
-    if (!server_) ADD_FAILURE() << why_not_;
-    return server_.get();
-  }
-  void TearDown() override {
-    if (!server_) return;
-    EXPECT_TRUE(server_->running()) << "it ended by itself";
-    EXPECT_EQ(server_->stop(), (ServerProcess::Exit{.code = 0, .signal = 0})) << server_->standard_error();
-    server_.reset();
-  }
-
- private:
-  CertificateFolder certificate_;
-  std::unique_ptr<ServerProcess> server_;
-  std::string why_not_;
-};
-
-DeflateServer& deflate_server() {
-  static auto* const kServer = new DeflateServer;  // googletest owns it
-  return *kServer;
-}
-
-[[maybe_unused]] const auto* const kRegistered = ::testing::AddGlobalTestEnvironment(&deflate_server());
+SharedServer& deflate_server = SharedServer::add(
+    {"--echo", "--deflate", "on", "--deflate-threshold-bytes", "16", "--deflate-client-takeover", "on",
+     "--room-prefix", "chat_", "--drain-seconds", "1", "--log-level", "error"},
+    SharedServer::Ports::plain_and_tls);
 
 // ── What was agreed ──────────────────────────────────────────────────────────
 
@@ -116,7 +87,7 @@ struct Agreement {
 class Rfc7692Server : public ::testing::Test {
  protected:
   void SetUp() override {
-    server_ = deflate_server().get();
+    server_ = deflate_server.get();
     ASSERT_NE(server_, nullptr);
     ASSERT_TRUE(server_->running()) << server_->standard_error();
   }

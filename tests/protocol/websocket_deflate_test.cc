@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <vector>
 
@@ -15,11 +14,11 @@
 #include "protocol/websocket.h"
 #include "support/client_frames.h"
 #include "support/deflate_peer.h"
+#include "support/reader_feed.h"
 
 namespace ringcast {
 namespace {
 
-using Event = WebSocketReader::Event;
 using Kind = WebSocketReader::Event::Kind;
 
 constexpr uint64_t kLimit = 1 << 20;
@@ -27,55 +26,11 @@ constexpr unsigned kRsv1 = 4;
 constexpr DeflateParameters kAlone{};
 constexpr DeflateParameters kTakeover{.client_no_context_takeover = false};
 
-struct Seen {
-  Kind kind = Kind::need_more;
-  std::string payload = {};
-  CloseCode code = CloseCode::none;
-  friend bool operator==(const Seen&, const Seen&) = default;
-};
-
-void PrintTo(const Seen& seen, std::ostream* out) {
-  *out << "{kind " << int(seen.kind) << ", code " << int(seen.code) << ", " << seen.payload.size()
-       << " bytes: " << ::testing::PrintToString(seen.payload.substr(0, 40)) << "}";
-}
-
-// Feeds chunks, each in memory of its own that is gone with the next.
-class Feeder {
+class DeflateFeeder : public Feeder {
  public:
-  explicit Feeder(InflaterPool& pool, const DeflateParameters& parameters = kAlone, uint64_t limit = kLimit)
-      : reader_(limit, pool, parameters) {}
-
-  void feed(std::string_view chunk) {
-    const auto memory = std::make_unique<std::byte[]>(chunk.size());
-    if (!chunk.empty()) std::memcpy(memory.get(), chunk.data(), chunk.size());
-    MutableBytes input(memory.get(), chunk.size());
-    for (;;) {
-      const Event event = reader_.next(input);
-      held_peak_ = std::max(held_peak_, reader_.held_bytes());
-      if (event.kind == Kind::need_more) break;
-      seen_.push_back({event.kind, std::string(as_text(event.payload)), event.code});
-      std::fill(event.payload.begin(), event.payload.end(), std::byte{0xa5});
-    }
-    EXPECT_TRUE(input.empty());
-  }
-
-  void feed_chopped(std::string_view wire, size_t chop_bytes) {
-    for (; !wire.empty(); wire.remove_prefix(std::min(chop_bytes, wire.size()))) {
-      feed(wire.substr(0, chop_bytes));
-    }
-  }
-
-  const std::vector<Seen>& seen() const { return seen_; }
-  size_t held_bytes() const { return reader_.held_bytes(); }
-  size_t held_peak() const { return held_peak_; }
-  CloseCode error() const {
-    return seen_.empty() || seen_.back().kind != Kind::error ? CloseCode::none : seen_.back().code;
-  }
-
- private:
-  WebSocketReader reader_;
-  std::vector<Seen> seen_;
-  size_t held_peak_ = 0;
+  explicit DeflateFeeder(InflaterPool& pool, const DeflateParameters& parameters = kAlone,
+                         uint64_t limit = kLimit)
+      : Feeder(limit, pool, parameters) {}
 };
 
 Seen text(std::string payload) {
@@ -94,7 +49,7 @@ Seen failed(CloseCode code) {
 std::vector<Seen> read_all(std::string_view wire, const DeflateParameters& parameters = kAlone,
                            uint64_t limit = kLimit) {
   InflaterPool pool;
-  Feeder feeder(pool, parameters, limit);
+  DeflateFeeder feeder(pool, parameters, limit);
   feeder.feed(wire);
   return feeder.seen();
 }
@@ -192,8 +147,8 @@ void expect_echo(const DataSet& data, int window_bits, bool takeover, const Row&
                std::to_string(row.fragment_bytes));
   DeflatingPeer peer(window_bits, takeover);
   InflaterPool pool;
-  Feeder feeder(pool, {.client_window_bits = static_cast<uint8_t>(window_bits == 15 ? 0 : window_bits),
-                       .client_no_context_takeover = !takeover});
+  DeflateFeeder feeder(pool, {.client_window_bits = static_cast<uint8_t>(window_bits == 15 ? 0 : window_bits),
+                              .client_no_context_takeover = !takeover});
   const std::string message = data.make(row.message_bytes);
   ASSERT_EQ(message.size(), row.message_bytes);
   std::string wire;
@@ -276,14 +231,14 @@ TEST_P(AnyChunking, GivesTheSameEvents) {
   EXPECT_EQ(expected.back().kind, Kind::close);
   InflaterPool pool(lent_max);
   for (size_t cut = 0; cut <= wire.size(); ++cut) {
-    Feeder feeder(pool, parameters);
+    DeflateFeeder feeder(pool, parameters);
     feeder.feed(std::string_view(wire).substr(0, cut));
     feeder.feed(std::string_view(wire).substr(cut));
     ASSERT_EQ(feeder.seen(), expected) << "cut at " << cut;
     ASSERT_EQ(feeder.held_bytes(), 0u);
   }
   for (const size_t chop : {1u, 2u, 3u, 7u, 20u}) {
-    Feeder feeder(pool, parameters);
+    DeflateFeeder feeder(pool, parameters);
     feeder.feed_chopped(wire, chop);
     ASSERT_EQ(feeder.seen(), expected) << "chops of " << chop;
   }
@@ -311,7 +266,7 @@ TEST(CorruptMessages, MeanTheSameInAnyChunking) {
     }
     for (const size_t lent_max : {0u, 1u}) {
       InflaterPool pool(lent_max);
-      Feeder feeder(pool, kAlone, 600);
+      DeflateFeeder feeder(pool, kAlone, 600);
       feeder.feed_chopped(wire, 1);
       ASSERT_EQ(feeder.seen(), whole) << at;
       EXPECT_EQ(pool.lent(), 0u);
@@ -348,7 +303,7 @@ TEST(CompressedMessage, MustInflate) {
             (std::vector<Seen>{failed(CloseCode::invalid_payload)}));
   // Told while the frame is still coming.
   InflaterPool pool;
-  Feeder feeder(pool);
+  DeflateFeeder feeder(pool);
   feeder.feed(encode({.payload = "\x06", .rsv = kRsv1, .declared_bytes = 1000}));
   EXPECT_EQ(feeder.error(), CloseCode::invalid_payload);
   EXPECT_EQ(pool.lent(), 0u);
@@ -372,7 +327,7 @@ TEST(CompressedMessage, FailsAtTheFirstImpossibleOctetInTheMiddleOfAFrame) {
   const size_t bad_at = wire.size() - rest.size() - bad.size();
   for (const DeflateParameters& parameters : {kAlone, kTakeover}) {
     InflaterPool pool;
-    Feeder feeder(pool, parameters);
+    DeflateFeeder feeder(pool, parameters);
     feeder.feed(wire.substr(0, bad_at));
     EXPECT_TRUE(feeder.seen().empty());
     feeder.feed(wire.substr(bad_at, bad.size()));
@@ -381,7 +336,7 @@ TEST(CompressedMessage, FailsAtTheFirstImpossibleOctetInTheMiddleOfAFrame) {
   }
   // Where there was no inflater to be had, at the end.
   InflaterPool none(0);
-  Feeder feeder(none);
+  DeflateFeeder feeder(none);
   feeder.feed(wire.substr(0, wire.size() - 1));
   EXPECT_TRUE(feeder.seen().empty());
   feeder.feed(wire.substr(wire.size() - 1));
@@ -416,7 +371,7 @@ TEST(Limit, AMessageThatDoesNotCompressMayReachIt) {
 
 TEST(Limit, OfWhatComesAsItIsStaysAsItWas) {
   InflaterPool pool;
-  Feeder feeder(pool, kAlone, 1000);
+  DeflateFeeder feeder(pool, kAlone, 1000);
   feeder.feed(encode({.payload = std::string(600, 'x'), .fin = false}));
   feeder.feed(encode({.opcode = 0, .payload = std::string(400, 'x')}));
   EXPECT_EQ(feeder.seen(), (std::vector<Seen>{text(std::string(1000, 'x'))}));
@@ -442,7 +397,7 @@ TEST(Bomb, EndsAtTheLimit) {
     for (const size_t lent_max : {0u, 1u}) {
       for (const DeflateParameters& parameters : {kAlone, kTakeover}) {
         InflaterPool pool(lent_max);
-        Feeder feeder(pool, parameters, kMessageLimit);
+        DeflateFeeder feeder(pool, parameters, kMessageLimit);
         feeder.feed_chopped(frames(payload, 2), chop);
         EXPECT_EQ(feeder.seen(), (std::vector<Seen>{failed(CloseCode::message_too_big)}));
         EXPECT_LE(feeder.held_peak(), kMessageLimit + 1);
@@ -455,7 +410,7 @@ TEST(Bomb, EndsAtTheLimit) {
 TEST(Bomb, GrowsTheBufferNoFasterThanItInflates) {
   DeflatingPeer peer;
   InflaterPool pool;
-  Feeder feeder(pool, kAlone, 1 << 30);
+  DeflateFeeder feeder(pool, kAlone, 1 << 30);
   const std::string wire =
       frames(peer.flush(std::string(100'000, 'x'), Z_SYNC_FLUSH) + peer.compress("rest"));
   feeder.feed_chopped(wire.substr(0, wire.size() - 2), 10);
@@ -468,7 +423,7 @@ TEST(Bomb, OfNothingEndsToo) {
   std::string blocks;
   for (int i = 0; i < 100; ++i) blocks += block;
   InflaterPool pool;
-  Feeder feeder(pool, kAlone, 10'000);
+  DeflateFeeder feeder(pool, kAlone, 10'000);
   feeder.feed(encode({.payload = blocks, .fin = false, .rsv = kRsv1}));
   size_t sent = blocks.size();
   for (; feeder.error() == CloseCode::none && sent < 100'000; sent += blocks.size()) {
@@ -485,8 +440,8 @@ TEST(Crowd, PinsNoMoreThanThePoolLends) {
   const std::string message(500'000, 'z');
   const std::string wire = frames(compressed(message));
   InflaterPool pool(3);
-  std::vector<std::unique_ptr<Feeder>> crowd;
-  for (int i = 0; i < 20; ++i) crowd.push_back(std::make_unique<Feeder>(pool));
+  std::vector<std::unique_ptr<DeflateFeeder>> crowd;
+  for (int i = 0; i < 20; ++i) crowd.push_back(std::make_unique<DeflateFeeder>(pool));
   for (const auto& feeder : crowd) feeder->feed(wire.substr(0, wire.size() - 5));
   EXPECT_EQ(pool.lent(), 3u);
   EXPECT_EQ(
@@ -515,7 +470,7 @@ TEST(Crowd, PinsNoMoreThanThePoolLends) {
 
 TEST(Crowd, ACloseInsideAMessageGivesTheInflaterBack) {
   InflaterPool pool(1);
-  Feeder feeder(pool);
+  DeflateFeeder feeder(pool);
   feeder.feed(encode({.payload = compressed("hello, hello").substr(0, 5), .fin = false, .rsv = kRsv1}));
   EXPECT_EQ(pool.lent(), 1u);
   feeder.feed(encode_close(1000));
@@ -525,8 +480,8 @@ TEST(Crowd, ACloseInsideAMessageGivesTheInflaterBack) {
 
 TEST(Crowd, MessagesInOneInputBorrowNothing) {
   InflaterPool pool(0);
-  Feeder one(pool);
-  Feeder other(pool);
+  DeflateFeeder one(pool);
+  DeflateFeeder other(pool);
   for (int i = 0; i < 3; ++i) {
     one.feed(frames(compressed("one, one, one")));
     other.feed(frames(compressed("other, other")));

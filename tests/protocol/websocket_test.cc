@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <ostream>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "support/autobahn_cases.h"
 #include "support/client_frames.h"
 #include "support/guarded_bytes.h"
+#include "support/reader_feed.h"
 
 namespace ringcast {
 namespace {
@@ -23,63 +23,6 @@ using Event = WebSocketReader::Event;
 using Kind = WebSocketReader::Event::Kind;
 
 constexpr uint64_t kLimit = 16 * 1024 * 1024;
-
-struct Seen {
-  Kind kind = Kind::need_more;
-  std::string payload = {};
-  CloseCode code = CloseCode::none;
-  friend bool operator==(const Seen&, const Seen&) = default;
-};
-
-void PrintTo(const Seen& seen, std::ostream* out) {
-  *out << "{kind " << int(seen.kind) << ", code " << int(seen.code) << ", " << seen.payload.size()
-       << " bytes: " << ::testing::PrintToString(seen.payload.substr(0, 40)) << "}";
-}
-
-// Feeds chunks, each in memory of its own that is gone with the next.
-class Feeder {
- public:
-  explicit Feeder(uint64_t message_bytes_max = kLimit) : reader_(message_bytes_max) {}
-
-  void feed(std::string_view chunk) {
-    const auto memory = std::make_unique<std::byte[]>(chunk.size());
-    if (!chunk.empty()) std::memcpy(memory.get(), chunk.data(), chunk.size());
-    feed_in_place({memory.get(), chunk.size()});
-  }
-
-  void feed_in_place(MutableBytes input) {
-    for (;;) {
-      const Event event = reader_.next(input);
-      if (event.kind == Kind::need_more) break;
-      if (event.kind == Kind::error) {
-        EXPECT_FALSE(event.problem.empty());
-        EXPECT_LE(event.problem.size(), kCloseReasonBytesMax);
-        EXPECT_EQ(reader_.held_bytes(), 0u) << "nothing is needed of a failed conversation";
-      }
-      seen_.push_back({event.kind, std::string(as_text(event.payload)), event.code});
-      // The caller may write to what it was given: an echo puts a header there.
-      std::fill(event.payload.begin(), event.payload.end(), std::byte{0xa5});
-    }
-    EXPECT_TRUE(input.empty()) << "need_more means everything was consumed";
-  }
-
-  void feed_chopped(std::string_view wire, size_t chop_bytes) {
-    if (chop_bytes == 0) chop_bytes = wire.size();
-    for (; !wire.empty(); wire.remove_prefix(std::min(chop_bytes, wire.size()))) {
-      feed(wire.substr(0, chop_bytes));
-    }
-  }
-
-  const std::vector<Seen>& seen() const { return seen_; }
-  size_t held_bytes() const { return reader_.held_bytes(); }
-  CloseCode error() const {
-    return seen_.empty() || seen_.back().kind != Kind::error ? CloseCode::none : seen_.back().code;
-  }
-
- private:
-  WebSocketReader reader_;
-  std::vector<Seen> seen_;
-};
 
 std::vector<Seen> read_all(std::string_view wire, size_t chop_bytes = 0, uint64_t limit = kLimit) {
   Feeder feeder(limit);
@@ -147,7 +90,7 @@ class AutobahnReader : public ::testing::TestWithParam<AutobahnEntry> {
   // `forced_chop` of 0 keeps the pieces of the case.
   void run(size_t forced_chop) {
     const AutobahnCase given = GetParam().make();
-    Feeder feeder;
+    Feeder feeder(kLimit);
     for (const AutobahnCase::Step& step : given.steps) {
       feeder.feed_chopped(step.bytes, forced_chop != 0 ? forced_chop : step.chop_bytes);
       const auto replies = std::ranges::count_if(feeder.seen(), [](const Seen& seen) {
@@ -239,7 +182,7 @@ TEST(WebSocketReader, AnySplitGivesTheSameEvents) {
   const std::string wire = mixed_wire();
   EXPECT_EQ(read_all(wire, 1), mixed_events());
   for (size_t cut = 0; cut <= wire.size(); ++cut) {
-    Feeder feeder;
+    Feeder feeder(kLimit);
     feeder.feed(std::string_view(wire).substr(0, cut));
     feeder.feed(std::string_view(wire).substr(cut));
     ASSERT_EQ(feeder.seen(), mixed_events()) << "cut at " << cut;
@@ -250,7 +193,7 @@ TEST(WebSocketReader, ReadsNothingBeyondTheInput) {
   const std::string wire = mixed_wire();
   for (size_t end = 0; end <= wire.size(); ++end) {
     GuardedBytes guarded(std::string_view(wire).substr(0, end));
-    Feeder feeder;
+    Feeder feeder(kLimit);
     feeder.feed_in_place(guarded.bytes());
   }
 }
@@ -369,7 +312,7 @@ TEST(WebSocketReader, LetsGoOfTheBufferWithTheMessage) {
 
 TEST(WebSocketReader, LetsGoOfTheBufferOfACutControlFrame) {
   const std::string wire = encode({.opcode = 9, .payload = "12345678"});
-  Feeder feeder;
+  Feeder feeder(kLimit);
   feeder.feed(wire.substr(0, 9));
   EXPECT_GT(feeder.held_bytes(), 0u);
   feeder.feed(wire.substr(9));
@@ -380,7 +323,7 @@ TEST(WebSocketReader, LetsGoOfTheBufferOfACutControlFrame) {
 TEST(WebSocketReader, CutControlFramesLeaveTheMessageTheyInterruptAlone) {
   const std::string cut_ping = encode({.opcode = 9, .payload = std::string(125, 'p')});
   for (size_t cut = 1; cut < cut_ping.size(); ++cut) {
-    Feeder feeder;
+    Feeder feeder(kLimit);
     feeder.feed(encode({.payload = "before ", .fin = false}));
     feeder.feed(cut_ping.substr(0, cut));
     feeder.feed(cut_ping.substr(cut));
@@ -391,7 +334,7 @@ TEST(WebSocketReader, CutControlFramesLeaveTheMessageTheyInterruptAlone) {
 }
 
 TEST(WebSocketReader, ACloseInsideAMessageDropsTheMessage) {
-  Feeder feeder;
+  Feeder feeder(kLimit);
   feeder.feed(encode({.payload = std::string(10'000, 'x'), .fin = false}));
   feeder.feed(encode_close(1000));
   EXPECT_EQ(feeder.seen(), (std::vector<Seen>{closed(CloseCode::normal)}));
@@ -462,7 +405,7 @@ TEST(WebSocketReader, FailsAtTheFirstImpossibleOctetInTheMiddleOfAFrame) {
   for (const Text& bad : kTexts) {
     const std::string wire = encode({.payload = bad.octets + std::string(500, 'x')});
     const size_t header_bytes = wire.size() - bad.octets.size() - 500;
-    Feeder feeder;
+    Feeder feeder(kLimit);
     feeder.feed(wire.substr(0, header_bytes + bad.impossible_at));
     EXPECT_EQ(feeder.error(), CloseCode::none) << bad.impossible_at;
     feeder.feed(wire.substr(header_bytes + bad.impossible_at, 1));
@@ -521,7 +464,7 @@ TEST(WebSocketReader, JudgesCloseBodies) {
 
 TEST(WebSocketReader, SaysNothingAfterTheEnd) {
   for (const std::string& end : {encode_close(1000), encode({.opcode = 3}), encode({.payload = "\xff"})}) {
-    Feeder feeder;
+    Feeder feeder(kLimit);
     feeder.feed(end + encode({.payload = "in the same input"}));
     ASSERT_EQ(feeder.seen().size(), 1u);
     feeder.feed(encode({.opcode = 9, .payload = "later"}));
