@@ -11,20 +11,23 @@ const kBinary = process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/r
 const kDeadlineMs = 30000;
 
 export class Server {
-  // args: further flags. port: to come back where another server was; else a free one.
-  static async start({ args = [], port } = {}) {
+  // args: further flags. port: to come back where another server was; else a free one. env: further variables.
+  static async start({ args = [], port, env } = {}) {
     if (!existsSync(kBinary)) throw new Error(`no server at ${kBinary}: build it, or name it in RINGCAST_BIN`);
-    const server = new Server(port ?? (await freePort()), args);
+    const server = new Server(port ?? (await freePort()), args, env);
     await server.ready_();
     return server;
   }
 
-  constructor(port, args) {
+  constructor(port, args, env) {
     this.port = port;
     this.host = `127.0.0.1:${port}`;
     this.origin = `http://${this.host}`;
     this.stderr = "";
-    this.process_ = spawn(kBinary, ["--listen", this.host, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+    this.process_ = spawn(kBinary, ["--listen", this.host, ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, ...env },
+    });
     this.process_.stderr.setEncoding("utf8").on("data", (text) => (this.stderr += text));
     this.exited_ = once(this.process_, "exit");
     this.exited_.catch(() => {}); // a failed spawn is reported by ready_
