@@ -13,7 +13,6 @@ namespace ringcast {
 namespace internal {
 namespace {
 
-using http::equals_ignoring_case;
 using http::trimmed;
 
 // RFC 6750 2.1. Nothing when the header speaks of something else, such as a proxy's Basic.

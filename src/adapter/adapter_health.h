@@ -12,6 +12,9 @@
 
 namespace ringcast {
 
+// A sink that took no message is asked again after this.
+constexpr milliseconds kSinkRetry{1};
+
 class AdapterHealth {
  public:
   // `engine`: what the log calls it; no password in it.

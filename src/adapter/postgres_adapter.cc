@@ -10,9 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <optional>
-#include <random>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -20,6 +18,7 @@
 
 #include "adapter/adapter_counters.h"
 #include "adapter/adapter_health.h"
+#include "adapter/adapter_random.h"
 #include "adapter/backoff.h"
 #include "adapter/postgres_connection.h"
 #include "adapter/postgres_publisher.h"
@@ -32,19 +31,6 @@
 
 namespace ringcast {
 namespace {
-
-constexpr milliseconds kStallRetry{1};
-
-uint64_t random_number() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
-std::string hex(uint64_t number) {
-  std::array<char, 16> digits;
-  const auto [end, problem] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
-  return {digits.data(), end};
-}
 
 class PostgresAdapter final : public Adapter {
  public:
@@ -60,7 +46,7 @@ class PostgresAdapter final : public Adapter {
  private:
   // A connection, and when it is to be tried again.
   struct Link {
-    explicit Link(milliseconds backoff_max) : backoff(backoff_max, random_number()) {}
+    explicit Link(milliseconds backoff_max) : backoff(backoff_max, random_seed()) {}
 
     PostgresConnection connection;
     Backoff backoff;
@@ -128,7 +114,7 @@ PostgresAdapter::PostgresAdapter(PostgresOptions options, PostgresTarget target,
           [this](std::string_view stream) { return to_channel(stream); }, log_),
       subscriber_(
           listening_.connection, counters_, [this](std::string_view stream) { return to_channel(stream); },
-          log_, to_channel("_ringcast_canary:" + hex(random_number()))) {}
+          log_, to_channel(canary_channel_name())) {}
 
 PostgresAdapter::~PostgresAdapter() {
   queue_.stop();
@@ -346,7 +332,7 @@ void PostgresAdapter::read(Instant now) {
   const bool was_stalled = subscriber_.stalled();
   if (!was_stalled) subscriber_.take_results(now);
   if (!subscriber_.deliver(now)) {
-    retry_sink_at_ = now + kStallRetry;
+    retry_sink_at_ = now + kSinkRetry;
   } else {
     retry_sink_at_ = kNever;
     if (was_stalled && canary_sent_at_) canary_sent_at_ = now;

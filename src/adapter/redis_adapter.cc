@@ -5,16 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <optional>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "adapter/adapter_counters.h"
 #include "adapter/adapter_health.h"
+#include "adapter/adapter_random.h"
 #include "adapter/backoff.h"
 #include "adapter/redis_connection.h"
 #include "adapter/redis_publisher.h"
@@ -27,19 +25,7 @@
 namespace ringcast {
 namespace {
 
-constexpr milliseconds kStallRetry{1};
 constexpr milliseconds kCloseGrace{1000};
-
-uint64_t random_number() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
-std::string hex(uint64_t number) {
-  std::array<char, 16> digits;
-  const auto [end, problem] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
-  return {digits.data(), end};
-}
 
 class RedisAdapter final : public Adapter {
  public:
@@ -58,7 +44,7 @@ class RedisAdapter final : public Adapter {
   struct Link {
     Link(const RedisOptions& options, std::shared_ptr<const ClientTlsContext> tls, uint64_t lane)
         : connection(options.url, options.client_name, std::move(tls), lane),
-          backoff(options.backoff_max, random_number()) {}
+          backoff(options.backoff_max, random_seed()) {}
 
     RedisConnection connection;
     Backoff backoff;
@@ -124,7 +110,7 @@ RedisAdapter::RedisAdapter(RedisOptions options, Logger& logger, std::unique_ptr
       subscriber_(
           listening_.connection, counters_,
           [this](std::string_view stream) { return options_.names.to_wire(stream); }, log_,
-          options_.names.to_wire("_ringcast_canary:" + hex(random_number())), options_.anycable) {}
+          options_.names.to_wire(canary_channel_name()), options_.anycable) {}
 
 RedisAdapter::~RedisAdapter() {
   queue_.stop();
@@ -330,7 +316,7 @@ void RedisAdapter::read(Instant now) {
 void RedisAdapter::read_subscriptions(Instant now) {
   if (subscriber_.stalled()) {
     if (!subscriber_.retry(now)) {
-      retry_sink_at_ = now + kStallRetry;
+      retry_sink_at_ = now + kSinkRetry;
       return;
     }
     retry_sink_at_ = kNever;
@@ -341,7 +327,7 @@ void RedisAdapter::read_subscriptions(Instant now) {
     heard_at_ = now;
     if (subscriber_.take_reply(*reply, now)) continue;
     listening_.connection.pause(true);
-    retry_sink_at_ = now + kStallRetry;
+    retry_sink_at_ = now + kSinkRetry;
     break;
   }
   if (const std::string text = subscriber_.take_canary();

@@ -9,20 +9,13 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/assert.h"
 
 namespace ringcast {
 namespace {
 
 constexpr const char* kDigestNames[] = {"SHA1", "SHA256", "SHA384", "SHA512"};
-
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-const unsigned char* octets(Bytes bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes.data());
-}
 
 struct FreeMac {
   void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
@@ -60,7 +53,7 @@ size_t write_hex(Bytes bytes, char* to) {
 
 std::optional<Digest> parse_digest(std::string_view name) {
   for (size_t i = 0; i < std::size(kDigestNames); ++i) {
-    if (std::ranges::equal(name, std::string_view(kDigestNames[i]), {}, lower, lower)) {
+    if (equals_ignoring_case(name, kDigestNames[i])) {
       return static_cast<Digest>(i);
     }
   }
@@ -80,8 +73,8 @@ HmacKey::HmacKey(Bytes secret, Digest digest) : keyed_(EVP_MAC_CTX_new(hmac()), 
   };
   // A null key would mean "keep the old one".
   const unsigned char none = 0;
-  const bool ready =
-      EVP_MAC_init(keyed_.get(), secret.empty() ? &none : octets(secret), secret.size(), parameters) == 1;
+  const bool ready = EVP_MAC_init(keyed_.get(), secret.empty() ? &none : openssl_octets(secret),
+                                  secret.size(), parameters) == 1;
   RC_ASSERT(ready);
 }
 
@@ -89,7 +82,7 @@ HmacKey::Mac HmacKey::sign(Bytes text) const {
   // Duplicating reads the keyed context only: any number of threads may.
   const MacContext context(EVP_MAC_CTX_dup(keyed_.get()));
   Mac mac;
-  const bool done = context && EVP_MAC_update(context.get(), octets(text), text.size()) == 1 &&
+  const bool done = context && EVP_MAC_update(context.get(), openssl_octets(text), text.size()) == 1 &&
                     EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(mac.bytes.data()),
                                   &mac.size, mac.bytes.size()) == 1;
   RC_ASSERT(done && mac.size == digest_bytes(digest_));
@@ -122,7 +115,7 @@ struct AesGcmKey::Secret {
 AesGcmKey::AesGcmKey(Bytes key) {
   RC_ASSERT(key.size() == kKeyBytes);
   auto secret = std::make_shared<Secret>();
-  std::copy_n(octets(key), kKeyBytes, secret->bytes.begin());
+  std::copy_n(openssl_octets(key), kKeyBytes, secret->bytes.begin());
   secret_ = std::move(secret);
 }
 
@@ -135,13 +128,14 @@ std::optional<std::vector<std::byte>> AesGcmKey::open(Bytes iv, Bytes ciphertext
 
   std::vector<std::byte> plaintext(ciphertext.size() + kTagBytes);  // never empty, so data() is a place
   std::array<unsigned char, kTagBytes> expected;
-  std::copy_n(octets(tag), kTagBytes, expected.begin());
+  std::copy_n(openssl_octets(tag), kTagBytes, expected.begin());
   auto* const out = reinterpret_cast<unsigned char*>(plaintext.data());
   int written = 0;
   int rest = 0;
   const bool authentic =
-      EVP_DecryptInit_ex2(context.get(), aes_256_gcm(), secret_->bytes.data(), octets(iv), nullptr) == 1 &&
-      EVP_DecryptUpdate(context.get(), out, &written, octets(ciphertext),
+      EVP_DecryptInit_ex2(context.get(), aes_256_gcm(), secret_->bytes.data(), openssl_octets(iv), nullptr) ==
+          1 &&
+      EVP_DecryptUpdate(context.get(), out, &written, openssl_octets(ciphertext),
                         static_cast<int>(ciphertext.size())) == 1 &&
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, expected.data()) == 1 &&
       EVP_DecryptFinal_ex(context.get(), out + written, &rest) == 1;

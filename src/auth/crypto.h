@@ -33,6 +33,11 @@ std::optional<Digest> parse_digest(std::string_view name);
 // they differ.
 bool equal_in_constant_time(Bytes a, Bytes b);
 
+// OpenSSL's type for the same bytes.
+inline const unsigned char* openssl_octets(Bytes bytes) {
+  return reinterpret_cast<const unsigned char*>(bytes.data());
+}
+
 class HmacKey {
  public:
   // Any length, also none, as RFC 2104 has it; whether that is a good idea is the caller's matter.

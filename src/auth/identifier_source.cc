@@ -6,6 +6,7 @@
 
 #include "auth/global_id.h"
 #include "auth/rails_cookie.h"
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace ringcast {
@@ -15,14 +16,6 @@ using Status = IdentifierValue::Status;
 
 constexpr std::string_view kGlobalIdScheme = "gid://";
 constexpr size_t kSourceTextBytesMax = 1024;
-
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 bool is_control(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;

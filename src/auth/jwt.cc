@@ -28,10 +28,6 @@ constexpr size_t kP256IntegerBytes = 32;  // RFC 7518 3.4
 // A date beyond this, some 280 million years on, is no date.
 constexpr double kUnixSecondsMax = 9e15;
 
-const unsigned char* octets(Bytes bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes.data());
-}
-
 // `type`_free for std::unique_ptr.
 template <auto Free>
 struct Freed {
@@ -63,8 +59,9 @@ bool verify_with(EVP_PKEY* key, const EVP_MD* digest, Bytes text, const unsigned
                  size_t bytes) {
   const DigestContext context(EVP_MD_CTX_new());
   RC_ASSERT(context != nullptr);
-  const bool valid = EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
-                     EVP_DigestVerify(context.get(), signature, bytes, octets(text), text.size()) == 1;
+  const bool valid =
+      EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), signature, bytes, openssl_octets(text), text.size()) == 1;
   // A refused signature leaves its reason in the thread's queue, where TLS on the same
   // thread would take it for its own.
   if (!valid) ERR_clear_error();
@@ -74,8 +71,8 @@ bool verify_with(EVP_PKEY* key, const EVP_MD* digest, Bytes text, const unsigned
 // r and s, back to back, become the DER that OpenSSL reads.
 bool verify_p256(EVP_PKEY* key, Bytes text, Bytes signature) {
   if (signature.size() != 2 * kP256IntegerBytes) return false;
-  Integer r(BN_bin2bn(octets(signature), kP256IntegerBytes, nullptr));
-  Integer s(BN_bin2bn(octets(signature.subspan(kP256IntegerBytes)), kP256IntegerBytes, nullptr));
+  Integer r(BN_bin2bn(openssl_octets(signature), kP256IntegerBytes, nullptr));
+  Integer s(BN_bin2bn(openssl_octets(signature.subspan(kP256IntegerBytes)), kP256IntegerBytes, nullptr));
   const EcdsaSignature pair(ECDSA_SIG_new());
   RC_ASSERT(r && s && pair);
   const bool taken = ECDSA_SIG_set0(pair.get(), r.get(), s.get()) == 1;
@@ -169,12 +166,6 @@ JwtError check_claims(const JwtPolicy& policy, const Json& claims, int64_t now_u
     if (now_unix_ms >= *expires_unix_ms) return JwtError::expired;
   }
   return JwtError::none;
-}
-
-Jwt failed(JwtError error) {
-  Jwt jwt;
-  jwt.error = error;
-  return jwt;
 }
 
 }  // namespace
@@ -286,7 +277,7 @@ bool JwtKey::verify(JwtAlgorithm algorithm, Bytes text, Bytes signature) const {
     case Kind::secret:
       return hmac_[static_cast<size_t>(algorithm)].verify(text, signature);
     case Kind::rsa:
-      return verify_with(public_key_.get(), message_digest(algorithm), text, octets(signature),
+      return verify_with(public_key_.get(), message_digest(algorithm), text, openssl_octets(signature),
                          signature.size());
     case Kind::p256:
       return verify_p256(public_key_.get(), text, signature);
@@ -295,18 +286,18 @@ bool JwtKey::verify(JwtAlgorithm algorithm, Bytes text, Bytes signature) const {
 }
 
 Jwt verify_jwt(const JwtPolicy& policy, std::string_view token, int64_t now_unix_ms) {
-  if (token.empty()) return failed(JwtError::missing);
-  if (token.size() > kJwtBytesMax) return failed(JwtError::too_large);
+  if (token.empty()) return Jwt::failed(JwtError::missing);
+  if (token.size() > kJwtBytesMax) return Jwt::failed(JwtError::too_large);
   const auto parts = cut(token);
-  if (!parts) return failed(JwtError::malformed);
+  if (!parts) return Jwt::failed(JwtError::malformed);
   const auto header = parse_part(parts->header);
   const auto signature = decode_part(parts->signature);
-  if (!header || !signature) return failed(JwtError::malformed);
+  if (!header || !signature) return Jwt::failed(JwtError::malformed);
   const JwtError doubt = verify_signature(policy, *header, as_bytes(parts->signed_text), *signature);
-  if (doubt != JwtError::none) return failed(doubt);
+  if (doubt != JwtError::none) return Jwt::failed(doubt);
 
   auto claims = parse_part(parts->claims);
-  if (!claims) return failed(JwtError::malformed);
+  if (!claims) return Jwt::failed(JwtError::malformed);
   Jwt jwt;
   jwt.error = check_claims(policy, *claims, now_unix_ms, jwt.expires_unix_ms);
   if (jwt) jwt.claims = std::move(*claims);

@@ -82,6 +82,7 @@ struct Jwt {
   // When verify_jwt will begin to say expired: `exp` and the leeway. Nothing: never.
   std::optional<int64_t> expires_unix_ms;
 
+  static Jwt failed(JwtError error) { return {error, {}, {}}; }
   explicit operator bool() const { return error == JwtError::none; }
 };
 

@@ -3,23 +3,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/ascii.h"
+
 namespace ringcast {
 namespace {
-
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
-
-constexpr bool is_letter(char c) {
-  return lower(c) >= 'a' && lower(c) <= 'z';
-}
-constexpr bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 struct Authority {
   std::string_view host;  // brackets of an IPv6 address included
@@ -71,7 +58,7 @@ std::optional<Origin> parse_origin(std::string_view text) {
   if (scheme.empty() || !is_letter(scheme.front()) || !std::ranges::all_of(scheme, is_inside))
     return std::nullopt;
   const std::string_view rest = text.substr(colon + 3);
-  const bool web = equal_ignoring_case(scheme, "http") || equal_ignoring_case(scheme, "https");
+  const bool web = equals_ignoring_case(scheme, "http") || equals_ignoring_case(scheme, "https");
   if (rest.empty() && !web) return Origin{scheme, {}};  // "file://", from some embedded browsers
   const auto authority = parse_authority(rest);
   if (!authority) return std::nullopt;
@@ -81,13 +68,13 @@ std::optional<Origin> parse_origin(std::string_view text) {
 // Ports compare as text; leading zeros are nobody's spelling.
 std::string_view effective_port(std::string_view scheme, std::string_view port) {
   if (!port.empty()) return port;
-  if (equal_ignoring_case(scheme, "http")) return "80";
-  if (equal_ignoring_case(scheme, "https")) return "443";
+  if (equals_ignoring_case(scheme, "http")) return "80";
+  if (equals_ignoring_case(scheme, "https")) return "443";
   return {};
 }
 
 bool same_scheme_and_port(const Origin& a, std::string_view scheme, std::string_view port) {
-  return equal_ignoring_case(a.scheme, scheme) &&
+  return equals_ignoring_case(a.scheme, scheme) &&
          effective_port(a.scheme, a.authority.port) == effective_port(scheme, port);
 }
 
@@ -102,7 +89,7 @@ std::optional<Origin> parse_wildcard(std::string_view entry) {
   // "*." alone, or "*..com", names no domain.
   if (!authority || authority->host.size() < 2 || authority->host[1] == '.') return std::nullopt;
   const std::string_view scheme = entry.substr(0, at);
-  if (!equal_ignoring_case(scheme, "http") && !equal_ignoring_case(scheme, "https")) return std::nullopt;
+  if (!equals_ignoring_case(scheme, "http") && !equals_ignoring_case(scheme, "https")) return std::nullopt;
   return Origin{scheme, *authority};
 }
 
@@ -112,11 +99,11 @@ bool entry_matches(std::string_view entry, const Origin& origin) {
     const std::string_view suffix = wildcard->authority.host;
     return same_scheme_and_port(origin, wildcard->scheme, wildcard->authority.port) &&
            host.size() > suffix.size() &&
-           equal_ignoring_case(host.substr(host.size() - suffix.size()), suffix);
+           equals_ignoring_case(host.substr(host.size() - suffix.size()), suffix);
   }
   const auto exact = parse_origin(entry);
   return exact && same_scheme_and_port(origin, exact->scheme, exact->authority.port) &&
-         equal_ignoring_case(origin.authority.host, exact->authority.host);
+         equals_ignoring_case(origin.authority.host, exact->authority.host);
 }
 
 }  // namespace
@@ -132,7 +119,7 @@ bool origin_allowed(std::string_view origin, std::string_view host, bool tls,
 
   const auto own = parse_authority(host);
   if (own && same_scheme_and_port(*parsed, tls ? "https" : "http", own->port) &&
-      equal_ignoring_case(parsed->authority.host, own->host)) {
+      equals_ignoring_case(parsed->authority.host, own->host)) {
     return true;
   }
   return std::ranges::any_of(allowed, [&](std::string_view entry) { return entry_matches(entry, *parsed); });

@@ -3,20 +3,14 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace ringcast {
 namespace {
 
 constexpr size_t kIvTextBytes = 16;           // 12 bytes in base64
 constexpr size_t kTagTextBytes = 24;          // 16 bytes, padded
 constexpr size_t kTagTextBytesUnpadded = 22;  // … as a URL-safe encryptor leaves them
-constexpr std::string_view kSeparator = "--";
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 std::optional<std::string> form_decode(std::string_view text) {
   std::string decoded;
@@ -40,26 +34,20 @@ std::string purpose_of(std::string_view cookie) {
   return std::string("cookie.").append(cookie);
 }
 
-RailsMessage failed(RailsError error) {
-  RailsMessage message;
-  message.error = error;
-  return message;
-}
-
 struct Sealed {
   std::string_view ciphertext, iv, tag;
 };
 
 // Cut from the right by width, since URL-safe base64 may hold "--".
 std::optional<Sealed> cut_sealed(std::string_view value, size_t tag_bytes) {
-  const size_t behind = kSeparator.size() + kIvTextBytes + kSeparator.size() + tag_bytes;
+  const size_t behind = kRailsSeparator.size() + kIvTextBytes + kRailsSeparator.size() + tag_bytes;
   if (value.size() < behind) return std::nullopt;
   const std::string_view end = value.substr(value.size() - behind);
-  if (!end.starts_with(kSeparator) ||
-      end.substr(kSeparator.size() + kIvTextBytes, kSeparator.size()) != kSeparator) {
+  if (!end.starts_with(kRailsSeparator) ||
+      end.substr(kRailsSeparator.size() + kIvTextBytes, kRailsSeparator.size()) != kRailsSeparator) {
     return std::nullopt;
   }
-  return Sealed{value.substr(0, value.size() - behind), end.substr(kSeparator.size(), kIvTextBytes),
+  return Sealed{value.substr(0, value.size() - behind), end.substr(kRailsSeparator.size(), kIvTextBytes),
                 end.substr(behind - tag_bytes)};
 }
 
@@ -92,24 +80,24 @@ RailsMessage verify_signed_cookie(const KeyRing& keys, std::string_view name, st
     // The other keys' MACs have the same length, so only a wrong MAC is worth another try.
     if (proven.error != RailsError::bad_signature) break;
   }
-  if (proven.error != RailsError::none) return failed(proven.error);
+  if (proven.error != RailsError::none) return RailsMessage::failed(proven.error);
   const auto payload = decode_rails_base64(proven.text);
-  if (!payload) return failed(RailsError::malformed);
+  if (!payload) return RailsMessage::failed(RailsError::malformed);
   return read_rails_payload(*payload, RailsEnvelope::cookie, purpose_of(name), RailsPurpose::optional,
                             now_unix_ms);
 }
 
 RailsMessage decrypt_cookie(const KeyRing& keys, std::string_view name, std::string_view value,
                             int64_t now_unix_ms) {
-  if (value.empty()) return failed(RailsError::missing);
-  if (value.size() > kRailsMessageBytesMax) return failed(RailsError::too_large);
+  if (value.empty()) return RailsMessage::failed(RailsError::missing);
+  if (value.size() > kRailsMessageBytesMax) return RailsMessage::failed(RailsError::too_large);
   auto parts = cut_sealed(value, kTagTextBytes);
   if (!parts) parts = cut_sealed(value, kTagTextBytesUnpadded);
-  if (!parts) return failed(RailsError::malformed);
+  if (!parts) return RailsMessage::failed(RailsError::malformed);
   const auto ciphertext = decode_rails_base64(parts->ciphertext);
   const auto iv = decode_rails_base64(parts->iv);
   const auto tag = decode_rails_base64(parts->tag);
-  if (!ciphertext || !iv || !tag) return failed(RailsError::malformed);
+  if (!ciphertext || !iv || !tag) return RailsMessage::failed(RailsError::malformed);
 
   for (const RailsKeys& key : keys.keys()) {
     const auto payload = key.encrypted_cookie.open(*iv, *ciphertext, *tag);
@@ -117,7 +105,7 @@ RailsMessage decrypt_cookie(const KeyRing& keys, std::string_view name, std::str
     return read_rails_payload(*payload, RailsEnvelope::cookie, purpose_of(name), RailsPurpose::optional,
                               now_unix_ms);
   }
-  return failed(RailsError::bad_signature);
+  return RailsMessage::failed(RailsError::bad_signature);
 }
 
 }  // namespace ringcast

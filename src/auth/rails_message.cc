@@ -4,17 +4,13 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/base64.h"
 
 namespace ringcast {
 namespace {
 
-constexpr std::string_view kSeparator = "--";
 constexpr std::string_view kMarshalVersion = "\x04\x08";
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 // Takes `count` digits off the front.
 std::optional<int> take_number(std::string_view& text, size_t count) {
@@ -72,16 +68,10 @@ int days_in_month(int year, int month) {
   return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
 }
 
-RailsMessage failed(RailsError error) {
-  RailsMessage message;
-  message.error = error;
-  return message;
-}
-
 RailsMessage read_value(std::string_view text) {
-  if (text.starts_with(kMarshalVersion)) return failed(RailsError::marshal);
+  if (text.starts_with(kMarshalVersion)) return RailsMessage::failed(RailsError::marshal);
   auto value = Json::parse(text);
-  if (!value) return failed(RailsError::malformed);
+  if (!value) return RailsMessage::failed(RailsError::malformed);
   return {RailsError::none, std::move(*value), std::nullopt};
 }
 
@@ -113,9 +103,10 @@ SignedText verify_rails_signature(std::string_view message, const HmacKey& key) 
   if (message.empty()) return {RailsError::missing, {}};
   if (message.size() > kRailsMessageBytesMax) return {RailsError::too_large, {}};
   const size_t mac_bytes = 2 * digest_bytes(key.digest());
-  if (message.size() <= mac_bytes + kSeparator.size()) return {RailsError::malformed, {}};
-  const std::string_view text = message.substr(0, message.size() - mac_bytes - kSeparator.size());
-  if (message.substr(text.size(), kSeparator.size()) != kSeparator) return {RailsError::malformed, {}};
+  if (message.size() <= mac_bytes + kRailsSeparator.size()) return {RailsError::malformed, {}};
+  const std::string_view text = message.substr(0, message.size() - mac_bytes - kRailsSeparator.size());
+  if (message.substr(text.size(), kRailsSeparator.size()) != kRailsSeparator)
+    return {RailsError::malformed, {}};
   if (!key.verify_hex(text, message.substr(message.size() - mac_bytes)))
     return {RailsError::bad_signature, {}};
   return {RailsError::none, text};
@@ -140,27 +131,27 @@ RailsMessage read_rails_payload(Bytes payload, RailsEnvelope envelope, std::stri
   const Json* message_text = metadata.find("message");
   const Json* data = envelope == RailsEnvelope::verifier ? metadata.find("data") : nullptr;
   if (message_text == nullptr && data == nullptr) {
-    return purpose_missing_is_wrong ? failed(RailsError::wrong_purpose) : std::move(bare);
+    return purpose_missing_is_wrong ? RailsMessage::failed(RailsError::wrong_purpose) : std::move(bare);
   }
 
   const Json& made_for = metadata["pur"];
-  if (!made_for.is_null() && !made_for.is_string()) return failed(RailsError::malformed);
+  if (!made_for.is_null() && !made_for.is_string()) return RailsMessage::failed(RailsError::malformed);
   if (made_for.text().empty() ? purpose_missing_is_wrong : made_for.text() != purpose) {
-    return failed(RailsError::wrong_purpose);
+    return RailsMessage::failed(RailsError::wrong_purpose);
   }
 
   std::optional<int64_t> expires_unix_ms;
   if (const Json& expiry = metadata["exp"]; !expiry.is_null()) {
     expires_unix_ms = parse_iso8601_unix_ms(expiry.as_string().value_or(""));
-    if (!expires_unix_ms) return failed(RailsError::malformed);
-    if (now_unix_ms >= *expires_unix_ms) return failed(RailsError::expired);
+    if (!expires_unix_ms) return RailsMessage::failed(RailsError::malformed);
+    if (now_unix_ms >= *expires_unix_ms) return RailsMessage::failed(RailsError::expired);
   }
 
   RailsMessage message;
   if (message_text != nullptr) {
-    if (!message_text->is_string()) return failed(RailsError::malformed);
+    if (!message_text->is_string()) return RailsMessage::failed(RailsError::malformed);
     const auto serialized = decode_rails_base64(message_text->text());
-    if (!serialized) return failed(RailsError::malformed);
+    if (!serialized) return RailsMessage::failed(RailsError::malformed);
     message = read_value(as_text(*serialized));
   } else {
     message = {RailsError::none, *data, std::nullopt};

@@ -19,6 +19,9 @@ namespace ringcast {
 // longer texts are not even hashed.
 constexpr size_t kRailsMessageBytesMax = 8 * 1024;
 
+// Between the parts of a message.
+constexpr std::string_view kRailsSeparator = "--";
+
 enum class RailsError : uint8_t {
   none,
   missing,        // no value at all, or an empty one
@@ -38,6 +41,7 @@ struct RailsMessage {
   Json value;                              // null unless error is none (and may be null then)
   std::optional<int64_t> expires_unix_ms;  // of a message that says so
 
+  static RailsMessage failed(RailsError error) { return {error, {}, {}}; }
   explicit operator bool() const { return error == RailsError::none; }
 };
 

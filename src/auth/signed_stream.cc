@@ -6,23 +6,17 @@
 namespace ringcast {
 namespace {
 
-SignedStream failed(RailsError error) {
-  SignedStream stream;
-  stream.error = error;
-  return stream;
-}
-
 // A name is a JSON string and nothing else.
 SignedStream name_in(const RailsMessage& message) {
-  if (!message) return failed(message.error);
+  if (!message) return SignedStream::failed(message.error);
   const auto name = message.value.as_string();
-  if (!name) return failed(RailsError::malformed);
+  if (!name) return SignedStream::failed(RailsError::malformed);
   return {RailsError::none, std::string(*name)};
 }
 
 SignedStream read_turbo(std::string_view text, int64_t now_unix_ms) {
   const auto payload = decode_rails_base64(text);
-  if (!payload) return failed(RailsError::malformed);
+  if (!payload) return SignedStream::failed(RailsError::malformed);
   return name_in(
       read_rails_payload(*payload, RailsEnvelope::verifier, {}, RailsPurpose::optional, now_unix_ms));
 }
@@ -42,9 +36,9 @@ HmacKey signed_stream_key(std::string_view secret) {
 SignedStream verify_signed_stream(const HmacKey& key, std::string_view token) {
   RC_ASSERT(key.digest() == Digest::sha256);
   const SignedText proven = verify_rails_signature(token, key);
-  if (proven.error != RailsError::none) return failed(proven.error);
+  if (proven.error != RailsError::none) return SignedStream::failed(proven.error);
   const auto payload = decode_rails_base64(proven.text);
-  if (!payload) return failed(RailsError::malformed);
+  if (!payload) return SignedStream::failed(RailsError::malformed);
   RailsMessage message;
   if (auto value = Json::parse(as_text(*payload))) {
     message = {RailsError::none, std::move(*value), std::nullopt};
@@ -55,7 +49,7 @@ SignedStream verify_signed_stream(const HmacKey& key, std::string_view token) {
 }
 
 SignedStream verify_turbo_stream(const KeyRing& keys, std::string_view token, int64_t now_unix_ms) {
-  SignedStream last = failed(token.empty() ? RailsError::missing : RailsError::bad_signature);
+  SignedStream last = SignedStream::failed(token.empty() ? RailsError::missing : RailsError::bad_signature);
   for (const RailsKeys& key : keys.keys()) {
     last = verify_turbo_stream(key.turbo_stream, token, now_unix_ms);
     if (last.error != RailsError::bad_signature) break;
@@ -65,7 +59,7 @@ SignedStream verify_turbo_stream(const KeyRing& keys, std::string_view token, in
 
 SignedStream verify_turbo_stream(const HmacKey& key, std::string_view token, int64_t now_unix_ms) {
   const SignedText proven = verify_rails_signature(token, key);
-  if (proven.error != RailsError::none) return failed(proven.error);
+  if (proven.error != RailsError::none) return SignedStream::failed(proven.error);
   return read_turbo(proven.text, now_unix_ms);
 }
 

@@ -19,6 +19,7 @@ struct SignedStream {
   RailsError error = RailsError::missing;
   std::string name;  // may be empty or hold any character: the signer chose it
 
+  static SignedStream failed(RailsError error) { return {error, {}}; }
   explicit operator bool() const { return error == RailsError::none; }
 };
 

@@ -4,21 +4,14 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
+
 namespace ringcast {
 namespace {
 
 constexpr unsigned kAddressBits = 128;
 constexpr unsigned kV4PrefixBits = 96;  // of ::ffff:a.b.c.d
 constexpr size_t kHostBytesMax = 255;
-
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-// `b` is in lower case.
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower);
-}
 
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
@@ -71,8 +64,7 @@ std::optional<bool> parse_scheme(std::string_view scheme) {
 // the bytes matter and not whether a resolver would like their order.
 bool is_host(std::string_view host) {
   return !host.empty() && host.size() <= kHostBytesMax && std::ranges::all_of(host, [](char c) {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') ||
-           std::string_view("-._~:[]").find(c) != std::string_view::npos;
+    return is_letter(c) || is_digit(c) || std::string_view("-._~:[]").find(c) != std::string_view::npos;
   });
 }
 

@@ -199,11 +199,11 @@ __attribute__((target("avx2"))) size_t valid_prefix_avx2(const std::byte* from, 
 
 #endif
 
-struct Kernels {
+struct Utf8Kernels {
   Utf8Kernel list[2] = {{"scalar", valid_prefix_scalar}, {}};
   size_t count = 1;
 
-  Kernels() {
+  Utf8Kernels() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) list[count++] = {"avx2", valid_prefix_avx2};
 #endif
@@ -214,18 +214,18 @@ size_t choose_and_run(const std::byte* from, size_t count);
 
 // Starts as the function that replaces it, so that a static constructor may
 // validate too. Every thread stores the same value: relaxed order is enough.
-constinit std::atomic<size_t (*)(const std::byte*, size_t)> chosen = choose_and_run;
+constinit std::atomic<size_t (*)(const std::byte*, size_t)> chosen_utf8 = choose_and_run;
 
 size_t choose_and_run(const std::byte* from, size_t count) {
   const auto run = utf8_kernels().back().valid_prefix;
-  chosen.store(run, std::memory_order_relaxed);
+  chosen_utf8.store(run, std::memory_order_relaxed);
   return run(from, count);
 }
 
 }  // namespace
 
 std::span<const Utf8Kernel> utf8_kernels() {
-  static const Kernels kernels;
+  static const Utf8Kernels kernels;
   return {kernels.list, kernels.count};
 }
 
@@ -236,7 +236,7 @@ bool Utf8Validator::push(Bytes bytes) {
   const std::byte* const end = at + bytes.size();
   while (at < end) {
     if (needed_ == 0 && end - at > 3) {
-      const size_t valid = chosen.load(std::memory_order_relaxed)(at, static_cast<size_t>(end - at));
+      const size_t valid = chosen_utf8.load(std::memory_order_relaxed)(at, static_cast<size_t>(end - at));
       if (valid == kUtf8Invalid) {
         needed_ = kFailed;
         return false;

@@ -101,11 +101,11 @@ __attribute__((target("avx512f,avx512bw"))) void mask_avx512(MutableBytes bytes,
 
 #endif
 
-struct Kernels {
+struct XorMaskKernels {
   XorMaskKernel list[3] = {{"scalar", mask_scalar}, {}, {}};
   size_t count = 1;
 
-  Kernels() {
+  XorMaskKernels() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) list[count++] = {"avx2", mask_avx2};
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
@@ -119,23 +119,23 @@ void choose_and_run(MutableBytes bytes, MaskKey key, size_t offset);
 
 // Starts as the function that replaces it, so that a static constructor may
 // mask too. Every thread stores the same value: relaxed order is enough.
-constinit std::atomic<void (*)(MutableBytes, MaskKey, size_t)> chosen = choose_and_run;
+constinit std::atomic<void (*)(MutableBytes, MaskKey, size_t)> chosen_mask = choose_and_run;
 
 void choose_and_run(MutableBytes bytes, MaskKey key, size_t offset) {
   const auto run = xor_mask_kernels().back().run;
-  chosen.store(run, std::memory_order_relaxed);
+  chosen_mask.store(run, std::memory_order_relaxed);
   run(bytes, key, offset);
 }
 
 }  // namespace
 
 std::span<const XorMaskKernel> xor_mask_kernels() {
-  static const Kernels kernels;
+  static const XorMaskKernels kernels;
   return {kernels.list, kernels.count};
 }
 
 void xor_mask(MutableBytes bytes, MaskKey key, size_t offset) {
-  chosen.load(std::memory_order_relaxed)(bytes, key, offset);
+  chosen_mask.load(std::memory_order_relaxed)(bytes, key, offset);
 }
 
 }  // namespace ringcast

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "protocol/json.h"
 
 namespace ringcast {
@@ -38,18 +39,6 @@ void append_integer(std::string& out, int64_t value) {
   std::array<char, 20> text;
   const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
   out.append(text.data(), end);
-}
-
-bool is_upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
-
-bool is_lower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
 }
 
 std::string joined(std::span<const std::string_view> parts) {

@@ -147,7 +147,7 @@ bool read_offers(std::string_view list, const DeflatePolicy& policy,
 std::optional<DeflateParameters> negotiate_deflate(const HttpRequest& request, const DeflatePolicy& policy) {
   std::optional<DeflateParameters> accepted;
   for (const HttpHeader& header : request.headers()) {
-    if (!http::equals_ignoring_case(header.name, "sec-websocket-extensions")) continue;
+    if (!equals_ignoring_case(header.name, "sec-websocket-extensions")) continue;
     if (!read_offers(header.value, policy, accepted)) return std::nullopt;
   }
   return accepted;

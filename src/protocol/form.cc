@@ -70,9 +70,8 @@ std::optional<std::vector<Parameter>> parse_parameters(std::string_view field) {
 }
 
 const Parameter* find_parameter(std::span<const Parameter> parameters, std::string_view name) {
-  const auto found = std::ranges::find_if(parameters, [&](const Parameter& parameter) {
-    return http::equals_ignoring_case(parameter.name, name);
-  });
+  const auto found = std::ranges::find_if(
+      parameters, [&](const Parameter& parameter) { return equals_ignoring_case(parameter.name, name); });
   return found == parameters.end() ? nullptr : &*found;
 }
 
@@ -109,13 +108,13 @@ std::optional<std::vector<Parameter>> parse_part_head(std::string_view head) {
     const auto field = http::parse_field(head.substr(0, line_bytes));
     head.remove_prefix(std::min(line_bytes + 2, head.size()));
     if (!field) return std::nullopt;
-    if (!http::equals_ignoring_case(field->name, "content-disposition")) continue;
+    if (!equals_ignoring_case(field->name, "content-disposition")) continue;
     if (parameters || !is_media_type(field->value, "form-data")) return std::nullopt;
     parameters = parse_parameters(field->value);
     if (!parameters) return std::nullopt;
   }
   if (!parameters || std::ranges::count_if(*parameters, [](const Parameter& parameter) {
-                       return http::equals_ignoring_case(parameter.name, "name");
+                       return equals_ignoring_case(parameter.name, "name");
                      }) != 1) {
     return std::nullopt;
   }
@@ -187,7 +186,7 @@ std::optional<FormFields> parse_multipart(std::string_view body, std::string_vie
 }
 
 bool is_media_type(std::string_view content_type, std::string_view type) {
-  return http::equals_ignoring_case(http::trimmed(content_type.substr(0, content_type.find(';'))), type);
+  return equals_ignoring_case(http::trimmed(content_type.substr(0, content_type.find(';'))), type);
 }
 
 std::optional<std::string> media_type_parameter(std::string_view content_type, std::string_view name) {
@@ -195,7 +194,7 @@ std::optional<std::string> media_type_parameter(std::string_view content_type, s
   if (!parameters) return std::nullopt;
   std::optional<std::string> value;
   for (Parameter& parameter : *parameters) {
-    if (!http::equals_ignoring_case(parameter.name, name)) continue;
+    if (!equals_ignoring_case(parameter.name, name)) continue;
     if (value) return std::nullopt;
     value = std::move(parameter.value);
   }

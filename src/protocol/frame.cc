@@ -8,11 +8,6 @@ namespace ringcast {
 
 namespace {
 
-constexpr auto kFin = std::byte{0x80};
-constexpr auto kRsv1 = std::byte{0x40};
-constexpr uint8_t kLength16 = 126;
-constexpr uint8_t kLength64 = 127;
-
 std::string_view cut_reason(std::string_view reason) {
   if (reason.size() > kCloseReasonBytesMax) {
     size_t end = kCloseReasonBytesMax;
@@ -27,7 +22,7 @@ std::string_view cut_reason(std::string_view reason) {
 
 size_t encode_frame_header(std::byte* to, Opcode opcode, uint64_t payload_bytes, bool compressed) {
   RC_ASSERT(!compressed || !is_control(opcode));
-  to[0] = kFin | (compressed ? kRsv1 : std::byte{}) | static_cast<std::byte>(opcode);
+  to[0] = static_cast<std::byte>(kFin | (compressed ? kRsv1 : 0) | static_cast<uint8_t>(opcode));
   const size_t header_bytes = frame_header_bytes(payload_bytes);
   switch (header_bytes) {
     case 2:

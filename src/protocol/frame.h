@@ -55,6 +55,12 @@ constexpr bool is_wire_close_code(CloseCode code) {
   return number >= 3000 && number <= 4999;
 }
 
+// A header's first octet, and what the length in its second stands for when it is no length.
+inline constexpr uint8_t kFin = 0x80;
+inline constexpr uint8_t kRsv1 = 0x40;
+inline constexpr uint8_t kLength16 = 126;
+inline constexpr uint8_t kLength64 = 127;
+
 inline constexpr size_t kControlPayloadBytesMax = 125;  // 5.5
 inline constexpr size_t kCloseReasonBytesMax = kControlPayloadBytesMax - 2;
 inline constexpr size_t kServerHeaderBytesMax = 10;  // unmasked

@@ -13,14 +13,10 @@ struct FrameParser::Violation {
 
 namespace {
 
-constexpr uint8_t kFin = 0x80;
-constexpr uint8_t kRsv1 = 0x40;
 constexpr uint8_t kRsv2And3 = 0x30;
 constexpr uint8_t kOpcode = 0x0f;
 constexpr uint8_t kMasked = 0x80;
 constexpr uint8_t kLength = 0x7f;
-constexpr uint8_t kLength16 = 126;
-constexpr uint8_t kLength64 = 127;
 
 bool is_known(Opcode opcode) {
   switch (opcode) {

@@ -51,7 +51,7 @@ std::optional<std::string_view> line_content(const std::vector<char>& text, size
 bool same_authority(std::string_view authority, std::string_view host, bool https) {
   const auto a = parse_host(authority);
   const auto b = parse_host(host);
-  if (!a || !b || !http::equals_ignoring_case(a->host, b->host)) return false;
+  if (!a || !b || !equals_ignoring_case(a->host, b->host)) return false;
   const std::string_view standard = https ? "443" : "80";
   return (a->port.empty() ? standard : a->port) == (b->port.empty() ? standard : b->port);
 }
@@ -60,20 +60,20 @@ bool same_authority(std::string_view authority, std::string_view host, bool http
 
 std::string_view HttpRequest::header(std::string_view name) const {
   for (const HttpHeader& header : headers_) {
-    if (http::equals_ignoring_case(header.name, name)) return header.value;
+    if (equals_ignoring_case(header.name, name)) return header.value;
   }
   return {};
 }
 
 size_t HttpRequest::count(std::string_view name) const {
   return static_cast<size_t>(std::ranges::count_if(
-      headers_, [&](const HttpHeader& header) { return http::equals_ignoring_case(header.name, name); }));
+      headers_, [&](const HttpHeader& header) { return equals_ignoring_case(header.name, name); }));
 }
 
 bool HttpRequest::has_token(std::string_view name, std::string_view token) const {
-  const auto is_token = [&](std::string_view member) { return http::equals_ignoring_case(member, token); };
+  const auto is_token = [&](std::string_view member) { return equals_ignoring_case(member, token); };
   return std::ranges::any_of(headers_, [&](const HttpHeader& header) {
-    return http::equals_ignoring_case(header.name, name) && http::any_list_member(header.value, is_token);
+    return equals_ignoring_case(header.name, name) && http::any_list_member(header.value, is_token);
   });
 }
 
@@ -232,7 +232,7 @@ HttpRequestParser::Step HttpRequestParser::check_framing() {
   if (encodings > 0) {
     if (lengths > 0) return fail(400, "both Content-Length and Transfer-Encoding");
     if (request_.version_minor_ == 0) return fail(400, "Transfer-Encoding in HTTP/1.0");
-    if (encodings > 1 || !http::equals_ignoring_case(request_.header("transfer-encoding"), "chunked")) {
+    if (encodings > 1 || !equals_ignoring_case(request_.header("transfer-encoding"), "chunked")) {
       return fail(501, "unsupported Transfer-Encoding");
     }
     request_.chunked_ = true;
@@ -249,9 +249,9 @@ HttpRequestParser::Step HttpRequestParser::check_framing() {
 HttpRequestParser::Step HttpRequestParser::check_expectation() {
   if (request_.version_minor_ == 0 || request_.count("expect") == 0) return std::nullopt;
   for (const HttpHeader& header : request_.headers_) {
-    if (!http::equals_ignoring_case(header.name, "expect")) continue;
+    if (!equals_ignoring_case(header.name, "expect")) continue;
     const auto is_foreign = [](std::string_view member) {
-      return !http::equals_ignoring_case(member, "100-continue");
+      return !equals_ignoring_case(member, "100-continue");
     };
     if (http::any_list_member(header.value, is_foreign)) return fail(417, "unknown expectation");
   }

@@ -91,7 +91,7 @@ std::string_view reason_phrase(int status) {
 }
 
 bool sendable_header(const HttpHeader& header) {
-  const auto is_it = [&](std::string_view own) { return http::equals_ignoring_case(own, header.name); };
+  const auto is_it = [&](std::string_view own) { return equals_ignoring_case(own, header.name); };
   return http::is_token(header.name) && http::is_value(header.value) &&
          std::ranges::none_of(kOwnHeaders, is_it);
 }

@@ -6,21 +6,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/ascii.h"
+
 namespace ringcast {
 
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 // -1 unless four hexadecimal digits stand there. `at` has padding behind it.
 int hex_quad(const char* at) {
   int value = 0;
   for (int i = 0; i < 4; ++i) {
-    const int digit = hex_digit(at[i]);
+    const int digit = hex_value(at[i]);
     if (digit < 0) return -1;
     value = value << 4 | digit;
   }

@@ -24,9 +24,7 @@ Upgrade refuse(int status, std::string_view reason) {
 // 22 characters of base64 and "==": 16 bytes. They are not decoded: RFC 6455 4.2.2 needs
 // them only hashed, and spare bits some clients leave in the last character harm nobody.
 bool is_key(std::string_view key) {
-  const auto is_base64 = [](char c) {
-    return http::is_digit(c) || (http::lower(c) >= 'a' && http::lower(c) <= 'z') || c == '+' || c == '/';
-  };
+  const auto is_base64 = [](char c) { return is_letter(c) || is_digit(c) || c == '+' || c == '/'; };
   return key.size() == kKeyBytes && key.ends_with("==") && std::all_of(key.begin(), key.end() - 2, is_base64);
 }
 
@@ -60,7 +58,7 @@ std::string_view choose_subprotocol(const HttpRequest& request, std::span<const 
     return true;
   };
   for (const HttpHeader& header : request.headers()) {
-    if (!http::equals_ignoring_case(header.name, "sec-websocket-protocol")) continue;
+    if (!equals_ignoring_case(header.name, "sec-websocket-protocol")) continue;
     if (http::any_list_member(header.value, choose)) break;
   }
   return chosen;

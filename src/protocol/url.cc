@@ -12,14 +12,13 @@ namespace {
 // unreserved (RFC 3986 2.3). Of what a registered name may hold besides, a Host needs
 // nothing, and an attacker's ends up in a redirect or a log.
 bool is_host_char(char c) {
-  return http::is_digit(c) || (http::lower(c) >= 'a' && http::lower(c) <= 'z') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
+  return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 bool is_port(std::string_view port) {
   unsigned number = 0;
   for (const char c : port) {
-    if (!http::is_digit(c)) return false;
+    if (!is_digit(c)) return false;
     number = number * 10 + static_cast<unsigned>(c - '0');
     if (number > 65535) return false;
   }
@@ -37,8 +36,8 @@ std::optional<std::string> percent_decode(std::string_view text) {
       continue;
     }
     if (text.size() - at < 3) return std::nullopt;
-    const int high = http::hex_value(text[at + 1]);
-    const int low = http::hex_value(text[at + 2]);
+    const int high = hex_value(text[at + 1]);
+    const int low = hex_value(text[at + 2]);
     if (high < 0 || low < 0) return std::nullopt;
     decoded += static_cast<char>(high << 4 | low);
     at += 2;
@@ -124,7 +123,7 @@ std::optional<HostPort> parse_host(std::string_view text) {
     if (bracket == std::string_view::npos) return std::nullopt;
     parts.host = text.substr(0, bracket + 1);
     const std::string_view address = parts.host.substr(1, bracket - 1);
-    const auto is_address_char = [](char c) { return http::hex_value(c) >= 0 || c == ':' || c == '.'; };
+    const auto is_address_char = [](char c) { return hex_value(c) >= 0 || c == ':' || c == '.'; };
     // "::" is the shortest; whether it is a well-formed address only a resolver would care.
     if (address.find(':') == std::string_view::npos || !std::ranges::all_of(address, is_address_char)) {
       return std::nullopt;
@@ -150,10 +149,9 @@ bool host_allowed(std::string_view host, std::span<const std::string> allowed) {
     if (below) entry.remove_prefix(1);  // ".example.com"
     const auto wanted = parse_host(entry);
     if (!wanted || (!wanted->port.empty() && wanted->port != given->port)) return false;
-    if (!below) return http::equals_ignoring_case(given->host, wanted->host);
+    if (!below) return equals_ignoring_case(given->host, wanted->host);
     return given->host.size() > wanted->host.size() &&
-           http::equals_ignoring_case(given->host.substr(given->host.size() - wanted->host.size()),
-                                      wanted->host);
+           equals_ignoring_case(given->host.substr(given->host.size() - wanted->host.size()), wanted->host);
   });
 }
 

@@ -13,7 +13,7 @@
 #include "support/certificates.h"
 
 namespace ringcast {
-namespace {
+namespace redis_adapter_test {
 
 using Received = RecordingSink::Received;
 
@@ -529,5 +529,5 @@ TEST_F(RedisAdapterTest, EndsWhileTheServerIsAwayOrHangs) {
   const auto away = start(options(server), other_sink);
 }
 
-}  // namespace
+}  // namespace redis_adapter_test
 }  // namespace ringcast

@@ -15,7 +15,7 @@
 #include "support/vectors.h"
 
 namespace ringcast {
-namespace {
+namespace jwt_test {
 
 using test::sign_jwt;
 
@@ -445,5 +445,5 @@ TEST(AnycableIdentifiers, AreKeptAsTheyWereSigned) {
   }
 }
 
-}  // namespace
+}  // namespace jwt_test
 }  // namespace ringcast

@@ -12,7 +12,7 @@
 #include "support/vectors.h"
 
 namespace ringcast {
-namespace {
+namespace rails_cookie_test {
 
 using test::enveloped;
 using test::read_vectors;
@@ -464,5 +464,5 @@ TEST_F(Attack, HugeAndEmptyInputsHaveTheirOwnErrors) {
   EXPECT_EQ(open(std::string(kRailsMessageBytesMax, '-')).error, RailsError::bad_signature);
 }
 
-}  // namespace
+}  // namespace rails_cookie_test
 }  // namespace ringcast

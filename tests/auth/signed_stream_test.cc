@@ -7,7 +7,7 @@
 #include "support/vectors.h"
 
 namespace ringcast {
-namespace {
+namespace signed_stream_test {
 
 using test::read_vectors;
 using test::sign_message;
@@ -139,5 +139,5 @@ TEST(StreamRequest, ASignedNameIsNeverPassedOverForAPublicOne) {
   EXPECT_EQ(stream_request("$pubsub", null).kind, Kind::public_name);
 }
 
-}  // namespace
+}  // namespace signed_stream_test
 }  // namespace ringcast

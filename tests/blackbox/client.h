@@ -18,6 +18,9 @@
 
 namespace ringcast::blackbox {
 
+constexpr size_t kKiB = 1024;
+constexpr size_t kMiB = 1024 * kKiB;
+
 inline constexpr std::chrono::seconds kPatience{60};
 
 class TcpClient {

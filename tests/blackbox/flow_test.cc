@@ -26,8 +26,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kKiB = 1024;
-constexpr size_t kMiB = 1024 * kKiB;
 constexpr std::string_view kTooSlow = R"({"type":"disconnect","reason":"too_slow","reconnect":true})";
 
 // Pings of any kind would come between the bytes that are compared; a stalled reader

@@ -25,10 +25,8 @@
 #include "support/deflate_peer.h"
 
 namespace ringcast::blackbox {
-namespace {
+namespace hostile_test {
 
-constexpr size_t kKiB = 1024;
-constexpr size_t kMiB = 1024 * kKiB;
 constexpr unsigned kRsv1 = 4;
 
 // A server for several tests, watched from its beginning to its end.
@@ -486,5 +484,5 @@ TEST_F(Hostile, TlsRecordsMadeByChance) {
   }
 }
 
-}  // namespace
+}  // namespace hostile_test
 }  // namespace ringcast::blackbox

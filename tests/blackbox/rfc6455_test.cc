@@ -27,7 +27,6 @@ constexpr unsigned kClose = 8;
 constexpr unsigned kPing = 9;
 constexpr unsigned kPong = 10;
 
-constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kEchoBytesMax = 16 * kMiB;  // /echo's limit
 
 SharedServer& echo_server =

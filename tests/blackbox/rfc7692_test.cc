@@ -25,12 +25,11 @@
 #include "support/deflate_peer.h"
 
 namespace ringcast::blackbox {
-namespace {
+namespace rfc7692_test {
 
 constexpr unsigned kText = 1;
 constexpr unsigned kBinary = 2;
 constexpr unsigned kRsv1 = 4;
-constexpr size_t kKiB = 1024;
 
 // ── The server ───────────────────────────────────────────────────────────────
 
@@ -426,5 +425,5 @@ TEST_F(Rfc7692, ABroadcastIsCompressedOnceForAllWhoTakeTheSame) {
   EXPECT_LE(compressions, 2 * kMessages * shards);
 }
 
-}  // namespace
+}  // namespace rfc7692_test
 }  // namespace ringcast::blackbox

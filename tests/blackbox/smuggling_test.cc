@@ -13,7 +13,7 @@
 #include "blackbox/server_process.h"
 
 namespace ringcast::blackbox {
-namespace {
+namespace smuggling_test {
 
 using namespace std::string_literals;
 
@@ -434,5 +434,5 @@ TEST_F(Smuggling, HeadHasNoBodyWhateverTheAnswer) {
   }
 }
 
-}  // namespace
+}  // namespace smuggling_test
 }  // namespace ringcast::blackbox

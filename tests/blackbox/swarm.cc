@@ -28,7 +28,7 @@ constexpr size_t kScratchBytes = 256 * 1024;
 // A thousand receive buffers that grow as they like exhaust what one machine's TCP may
 // hold (tcp_mem). The kernel then drops what it has received, and prompt readers wait
 // seconds for retransmissions: a thousand machines would not.
-constexpr int kReceiveBufferBytes = 128 * 1024;
+constexpr int kSwarmBufferBytes = 128 * 1024;
 // `done` is asked at least so often: it may look at what no socket tells.
 constexpr int kLookAgainMs = 20;
 
@@ -65,7 +65,7 @@ size_t Swarm::add_request(uint16_t port, std::string_view request) {
   const size_t index = members_.size();
   Member& member = members_.emplace_back();
   member.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  setsockopt(member.fd, SOL_SOCKET, SO_RCVBUF, &kReceiveBufferBytes, sizeof kReceiveBufferBytes);
+  setsockopt(member.fd, SOL_SOCKET, SO_RCVBUF, &kSwarmBufferBytes, sizeof kSwarmBufferBytes);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

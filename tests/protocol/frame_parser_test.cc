@@ -14,7 +14,7 @@
 #include "support/guarded_bytes.h"
 
 namespace ringcast {
-namespace {
+namespace frame_parser_test {
 
 using namespace std::string_literals;
 using Kind = FrameParser::Event::Kind;
@@ -303,5 +303,5 @@ TEST(FrameParser, ReportsRsv1OnlyWhereCompressionGivesItAMeaning) {
   }
 }
 
-}  // namespace
+}  // namespace frame_parser_test
 }  // namespace ringcast

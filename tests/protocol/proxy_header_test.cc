@@ -11,7 +11,7 @@
 #include "tests/support/proxy_script.h"
 
 namespace ringcast {
-namespace {
+namespace proxy_header_test {
 
 using namespace std::string_literals;
 
@@ -211,5 +211,5 @@ TEST(ProxyHeader, AnErrorIsSaidAgain) {
   EXPECT_EQ(parser.next(nothing).kind, ProxyHeaderParser::Event::Kind::error);
 }
 
-}  // namespace
+}  // namespace proxy_header_test
 }  // namespace ringcast

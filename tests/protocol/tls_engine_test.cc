@@ -17,7 +17,7 @@
 #include "support/tls_client.h"
 
 namespace ringcast {
-namespace {
+namespace tls_engine_test {
 
 using Status = TlsEngine::Status;
 using Buffer = std::vector<std::byte>;
@@ -677,5 +677,5 @@ TEST(TlsEngine, ChangesItsKeyBeforeItWearsOut) {
   }
 }
 
-}  // namespace
+}  // namespace tls_engine_test
 }  // namespace ringcast

@@ -17,7 +17,7 @@
 #include "support/reader_feed.h"
 
 namespace ringcast {
-namespace {
+namespace websocket_deflate_test {
 
 using Kind = WebSocketReader::Event::Kind;
 
@@ -490,5 +490,5 @@ TEST(Crowd, MessagesInOneInputBorrowNothing) {
   EXPECT_EQ(other.seen(), std::vector<Seen>(3, text("other, other")));
 }
 
-}  // namespace
+}  // namespace websocket_deflate_test
 }  // namespace ringcast

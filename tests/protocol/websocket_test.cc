@@ -17,7 +17,7 @@
 #include "support/reader_feed.h"
 
 namespace ringcast {
-namespace {
+namespace websocket_test {
 
 using Event = WebSocketReader::Event;
 using Kind = WebSocketReader::Event::Kind;
@@ -476,5 +476,5 @@ TEST(WebSocketReader, SaysNothingAfterTheEnd) {
   }
 }
 
-}  // namespace
+}  // namespace websocket_test
 }  // namespace ringcast
