@@ -52,10 +52,14 @@ export class Proxy {
   // In front of `server`, a Server.
   static nginx(server) {
     return Proxy.start_("nginx", server, (proxy) => {
-      const site = configuration("nginx.conf", [["listen 80;", `listen ${proxy.host};`], ["127.0.0.1:8080", server.host]]);
-      const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${proxy.folder}/${kind};`);
-      return proxy.nginxArguments_(`http {\naccess_log off;\n${folders.join("\n")}\n${site}}\n`);
+      return proxy.nginxSite_(configuration("nginx.conf", [["listen 80;", `listen ${proxy.host};`], ["127.0.0.1:8080", server.host]]));
     });
+  }
+
+  // In front of an application, too: `server` has its /cable, `app` the rest.
+  static nginxRails(server, app) {
+    const addresses = (proxy) => [["listen 80;", `listen ${proxy.host};`], ["127.0.0.1:8080", server.host], ["127.0.0.1:3000", app.host]];
+    return Proxy.start_("nginx", server, (proxy) => proxy.nginxSite_(configuration("rails.conf", addresses(proxy))), "/session/new");
   }
 
   static nginxStream(server) {
@@ -73,7 +77,8 @@ export class Proxy {
     });
   }
 
-  static async start_(name, server, configure) {
+  // probe: a path that is answered well as soon as the proxy passes requests on.
+  static async start_(name, server, configure, probe = "/ready") {
     const proxy = new Proxy(name, await freePort());
     try {
       proxy.process_ = spawn(program(name), configure(proxy), {
@@ -85,7 +90,7 @@ export class Proxy {
       for (const output of [proxy.process_.stdout, proxy.process_.stderr]) {
         output.setEncoding("utf8").on("data", (text) => (proxy.said += text));
       }
-      await proxy.ready_();
+      await proxy.ready_(probe);
     } catch (error) {
       await proxy.stop();
       throw error;
@@ -105,9 +110,9 @@ export class Proxy {
     return `ws://${this.host}${path}`;
   }
 
-  async ready_() {
+  async ready_(probe) {
     let answered = false;
-    const answers = () => fetch(`${this.origin}/ready`).then((answer) => answer.ok, () => false);
+    const answers = () => fetch(this.origin + probe).then((answer) => answer.ok, () => false);
     await Promise.race([
       until(async () => (answered = await answers()), () => `${this.name} to pass on what it is asked\n${this.said}`),
       this.exited_.then(([code, signal]) => {
@@ -122,6 +127,11 @@ export class Proxy {
       await within(this.exited_, `${this.name} to end`);
     }
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  nginxSite_(site) {
+    const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${this.folder}/${kind};`);
+    return this.nginxArguments_(`http {\naccess_log off;\n${folders.join("\n")}\n${site}}\n`);
   }
 
   nginxArguments_(blocks) {
