@@ -1,14 +1,17 @@
 // Real applications beside Ringcast: Rails 6.1 with its own Action Cable, and Sinatra with faye-websocket (tests/apps).
 // What one of them broadcasts reaches the clients of the other through the same Redis or PostgreSQL, in all directions,
-// and whoever is logged in to Rails is logged in here. Clients are Rails' own, @rails/actioncable.
+// and whoever is logged in to Rails is logged in here. Clients are Rails' own, @rails/actioncable. What README says about
+// such applications is done as it says.
 
 import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 import WebSocket from "ws";
 import { Rails, rubyInstalled, Sinatra } from "./apps.mjs";
@@ -23,7 +26,6 @@ globalThis.document = { visibilityState: "visible", addEventListener() {}, remov
 const actioncable = createRequire(import.meta.url)("@rails/actioncable");
 
 const kSecretKeyBase = "a secret of the board, as long as Rails would make it: 0123456789abcdef0123456789abcdef";
-const kStreamsSecret = "the secret of stream names";
 const kUser = "gid://board/User/"; // followed by an id: the sender that both servers write
 const [kAnn, kBen] = [`${kUser}1`, `${kUser}2`];
 const kIdentity = `current_user=${kUser}{cookies.signed.user_id}`;
@@ -35,7 +37,23 @@ const file = (name, content) => {
   writeFileSync(path, `${content}\n`);
   return path;
 };
-const kSecrets = ["--secret-key-base-file", file("secret_key_base", kSecretKeyBase), "--streams-secret-file", file("streams", kStreamsSecret)];
+
+// The application's folder, where README's commands are run.
+const board = join(folder, "board");
+const kSecrets = ["--secret-key-base-file", file("secret_key_base", kSecretKeyBase), "--streams-secret-file", join(board, "streams_secret")];
+
+// The commands in a section of README, as a shell gets them.
+function commands(title) {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const section = readme.split(/^## /m).find((text) => text.startsWith(`${title}\n`));
+  const blocks = [...section.matchAll(/^```console\n([^]*?)^```/gm)].map(([, block]) => block);
+  return blocks.flatMap((block) => block.replaceAll("\\\n", "").split(/^\$ /m).slice(1));
+}
+// The words that a command is called with, without the program's.
+const words = (command) => execFileSync("sh", ["-c", `printf '%s\\n' ${command}`], { encoding: "utf8" }).trim().split("\n").slice(1);
+const [kPrintSecret, kMakeStreamsSecret, kServeRails] = commands("Put it in front of your Rails app");
+const [kServeRooms, kPostToSinatra, kPostHere] = commands("Rooms as in Sinatra");
+const shell = (command, env) => promisify(execFile)("sh", ["-c", command], { cwd: board, env: { ...process.env, ...env } });
 
 // The first failure only when all have settled: what has started by then can be stopped.
 async function together(starting) {
@@ -114,32 +132,40 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
   let postgres;
   let sinatra;
   const setups = new Map(); // what runs, by environment
+  const env = { SECRET_KEY_BASE: kSecretKeyBase }; // of all
+  let printing; // of the application's secret
 
   // Everything at once: an application computes for a second or two before it answers.
   before(async () => {
+    cpSync(Rails.kRoot, board, { recursive: true });
+    await shell(kMakeStreamsSecret);
+    env.STREAMS_SECRET = readFileSync(join(board, "streams_secret"), "utf8").trim();
+    printing = shell(kPrintSecret, { ...env, RAILS_ENV: "production", DATABASE_URL: "sqlite3::memory:" });
+    printing.catch(() => {}); // said where it is needed
     await together([Redis.start().then((engine) => (redis = engine)), Postgres.installed && Postgres.start().then((engine) => (postgres = engine))]);
+    env.REDIS_URL = redis.url;
     const starting = kSetups.map(async ({ environment, engine }) => {
       if (engine === "PostgreSQL" && !postgres) return;
       const [port, railsPort] = [await freePort(), await freePort()];
-      const env = { SECRET_KEY_BASE: kSecretKeyBase, STREAMS_SECRET: kStreamsSecret, REDIS_URL: redis.url };
+      const own = { ...env };
       const args = ["--cable-yml", Rails.kCableYml, "--environment", environment, "--identified-by", kIdentity, ...kSecrets];
       if (engine === "PostgreSQL") {
         await postgres.query(`create schema ${environment}`);
-        env.DATABASE_URL = `${postgres.url}?schema_search_path=${environment}`;
+        own.DATABASE_URL = `${postgres.url}?schema_search_path=${environment}`;
         args.push("--postgres-url", postgres.url);
       }
       // One application sends its pages to Ringcast's own address, the others' cable is where the page is.
       if (environment === "staging") {
-        env.CABLE_URL = `ws://127.0.0.1:${port}/cable`;
+        own.CABLE_URL = `ws://127.0.0.1:${port}/cable`;
         args.push("--allowed-origins", `http://127.0.0.1:${railsPort}`);
       }
       const parts = {};
       setups.set(environment, parts);
       const keep = async (name, starting) => (parts[name] = await starting);
       await together([
-        keep("rails", Rails.start({ environment, port: railsPort, env })),
-        keep("first", Server.start({ args: [...args, "--trusted-proxy", "127.0.0.1"], port, env })),
-        keep("second", Server.start({ args, env })),
+        keep("rails", Rails.start({ environment, port: railsPort, env: own })),
+        keep("first", Server.start({ args: [...args, "--trusted-proxy", "127.0.0.1"], port, env: own })),
+        keep("second", Server.start({ args, env: own })),
       ]);
     });
     starting.push(Sinatra.start(redis).then((app) => (sinatra = app)));
@@ -389,6 +415,47 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
         assert.equal(await subscribe(consumer, { channel: "$pubsub", signed_stream_name: signed }).events.next(), expected);
       }
       consumer.disconnect();
+    });
+  });
+
+  describe("README", () => {
+    test("is right about Rails", async (t) => {
+      const { rails } = setups.get("production");
+      await printing;
+      assert.equal(readFileSync(join(board, "secret_key_base"), "utf8"), kSecretKeyBase);
+      const [listen, address, ...args] = words(kServeRails);
+      assert.deepEqual([listen, address], ["--listen", "127.0.0.1:8080"]); // here a free port
+      const server = await Server.start({ args, env, cwd: board });
+      t.after(() => server.stop());
+      const cookie = await rails.login("ann");
+      const consumer = actioncable.createConsumer(dial(server, cookie));
+      t.after(() => consumer.disconnect());
+      const { events, received } = subscribe(consumer, { channel: "$pubsub", signed_stream_name: await rails.signedName("comments_channel_1", cookie) });
+      assert.equal(await events.next(), "connected");
+      await rails.post("/comments", { post_id: 1, author: "ann", text: "as in README" });
+      assert.deepEqual(await received.next(), { comment: "as in README", author: "ann" });
+      assert.equal(await subscribe(consumer, "ChatChannel").events.next(), "rejected"); // the demo's
+      const stranger = actioncable.createConsumer(dial(server, ""));
+      t.after(() => stranger.disconnect());
+      assert.equal(await subscribe(stranger, "ChatChannel").events.next(), "turned away");
+    });
+
+    test("is right about rooms", async (t) => {
+      const here = (command, server) => {
+        const moved = [["localhost:6379", `127.0.0.1:${redis.port}`], ["localhost:4567", sinatra.host], ["localhost:8080", server?.host]];
+        return moved.reduce((text, [from, to]) => text.replaceAll(from, to), command);
+      };
+      const server = await Server.start({ args: words(here(kServeRooms)) });
+      t.after(() => server.stop());
+      const socket = new WebSocket(server.url("/websocket/general"));
+      const received = new Inbox("the room");
+      socket.on("message", (data) => received.put(JSON.parse(data)));
+      await within(once(socket, "open"), "the room to open");
+      for (const command of [kPostToSinatra, kPostHere]) {
+        await shell(here(command, server));
+        assert.deepEqual(await received.next(), { message: "hello", sender: "HTTP API" });
+      }
+      socket.terminate();
     });
   });
 });

@@ -5,21 +5,23 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import net from "node:net";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const kBinary = process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url));
+const kBinary = resolve(process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url)));
 const kDeadlineMs = 30000;
 
 export class Server {
   // args: further flags. port: to come back where another server was; else a free one. env: further variables.
-  static async start({ args = [], port, env } = {}) {
+  // cwd: the folder its files are looked for in.
+  static async start({ args = [], port, env, cwd } = {}) {
     if (!existsSync(kBinary)) throw new Error(`no server at ${kBinary}: build it, or name it in RINGCAST_BIN`);
-    const server = new Server(port ?? (await freePort()), args, env);
+    const server = new Server(port ?? (await freePort()), args, env, cwd);
     await server.ready_();
     return server;
   }
 
-  constructor(port, args, env) {
+  constructor(port, args, env, cwd) {
     this.port = port;
     this.host = `127.0.0.1:${port}`;
     this.origin = `http://${this.host}`;
@@ -27,6 +29,7 @@ export class Server {
     this.process_ = spawn(kBinary, ["--listen", this.host, ...args], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { ...process.env, ...env },
+      cwd,
     });
     this.process_.stderr.setEncoding("utf8").on("data", (text) => (this.stderr += text));
     this.exited_ = once(this.process_, "exit");
