@@ -18,8 +18,8 @@ const kEstablished = "01"; // a state in /proc/net/tcp
 
 // Whether this machine has Ruby and the gems of both applications.
 export function rubyInstalled() {
-  const gems = ["rails", "action_cable", "pg", "redis", "sqlite3", "sinatra/base", "faye/websocket", "puma"];
-  return spawnSync("ruby", [...gems.map((gem) => `-r${gem}`), "-e", ""]).status === 0;
+  const gems = ["railties", "actioncable", "activerecord", "activejob", "pg", "redis", "sqlite3", "sinatra", "faye-websocket", "puma"];
+  return spawnSync("ruby", ["-e", "ARGV.each { |name| gem name }", ...gems]).status === 0;
 }
 
 class App {
