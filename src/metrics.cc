@@ -74,6 +74,8 @@ constexpr Metric kMetrics[] = {
     {"ringcast_operations_in_flight", "gauge", "Operations the backend has not completed.",
      &Counters::operations_in_flight},
     {"ringcast_buffers_lent", "gauge", "Receive buffers lent out.", &Counters::buffers_lent},
+    {"ringcast_queue_overflows_total", "counter", "Times more had completed than the kernel's queue holds.",
+     &Counters::queue_overflows},
 };
 
 void append_head(std::string& out, const char* name, const char* type, const char* help) {

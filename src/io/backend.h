@@ -164,6 +164,10 @@ class Backend {
   // counts as completed), and receive buffers not yet back in the pool.
   virtual size_t operations_in_flight() const noexcept = 0;
   virtual size_t buffers_lent() const noexcept = 0;
+
+  // Times that more had completed than the kernel's queue holds. All of it came in the
+  // end, in order; often, it says that the queue is too small. 0 where there is none.
+  virtual uint64_t queue_overflows() const noexcept { return 0; }
 };
 
 }  // namespace ringcast

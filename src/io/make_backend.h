@@ -35,6 +35,10 @@ struct BackendOptions {
   // at least 64 KiB, rounded up to a power of two.
   size_t recv_buffers_bytes = size_t{1} << 20;
   UringFeatures uring_features = {};
+  // Entries of io_uring's completion queue, 16 bytes each; at least a batch of submissions
+  // (256), rounded up to a power of two. More that complete at once wait in the kernel's
+  // memory: nothing is lost, each costs an allocation, and queue_overflows() counts.
+  unsigned uring_completions = 4096;
 };
 
 // nullptr if `kind` is io_uring and the machine refuses it; `*why_not` then says why,

@@ -88,7 +88,7 @@ UringBackend::Socket& UringBackend::socket(int fd) {
 // An empty entry of the batch under way, which is submitted first if it is full or if
 // what it can post, with `completions_max` more, might not find room.
 io_uring_sqe* UringBackend::next_entry(unsigned completions_max) {
-  if (batched_ == kBatchMax || completions_due_ + completions_max > kCqEntries) submit_batch();
+  if (batched_ == kBatchMax || completions_due_ + completions_max > queue_entries_) submit_batch();
   ++batched_;
   completions_due_ += completions_max;
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
@@ -107,7 +107,7 @@ void UringBackend::submit(const Submission& submission, size_t index) {
       break;
     case Operation::accept: {
       // It may post as many as the backlog holds: it gets a batch to itself.
-      io_uring_sqe* entry = next_entry(kCqEntries);
+      io_uring_sqe* entry = next_entry(queue_entries_);
       io_uring_prep_multishot_accept(entry, fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::accept), static_cast<uint64_t>(fd)));
       socket.accept = submission.token;
@@ -303,6 +303,7 @@ void UringBackend::enter(bool wait, Duration at_most) {
 
 // Takes all the kernel has posted, in its order.
 void UringBackend::collect() {
+  bool overflown = false;
   for (;;) {
     // Counted first: without deferred task work more may come while we read.
     const unsigned ready = io_uring_cq_ready(&ring_);
@@ -312,8 +313,10 @@ void UringBackend::collect() {
     // As long as completions wait outside the full ring, all later ones queue up behind them,
     // those of failed sends too: the ring is clear only when both are empty.
     if (!io_uring_cq_has_overflow(&ring_)) break;
+    overflown = true;
     io_uring_get_events(&ring_);
   }
+  queue_overflows_ += overflown;
   // The kernel counts here what it had no memory to keep. A failed send among it would
   // leave a hole in a stream of bytes that nobody knows of; there is no going on.
   RC_ASSERT(*ring_.cq.koverflow == 0);

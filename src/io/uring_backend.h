@@ -2,7 +2,7 @@
 // kernel per turn. Owned by one shard; its thread calls everything but wake(). It may
 // be made on another thread: the ring binds to the thread of the first turn.
 //
-// Three rules hold it together:
+// Four rules hold it together:
 //  1. A send never waits and is silent on success (MSG_DONTWAIT | MSG_WAITALL with
 //     IOSQE_CQE_SKIP_SUCCESS), so when a submit returns, every send of it has
 //     finished or has posted what it took. Hence a lost completion would be lost
@@ -10,6 +10,10 @@
 //  2. What the last turn lent returns to the kernel after this turn's sends.
 //  3. A descriptor is closed after the last completion of what was armed on it, so a
 //     completion can never meet the descriptor's next owner.
+//  4. The completion queue may overflow all the same: what is armed from earlier turns
+//     completes when it likes. The kernel keeps what finds no room (IORING_FEAT_NODROP)
+//     and ends a multishot operation whose completion is among it; all is fetched, in
+//     order, before a batch counts as done.
 #pragma once
 
 #include <liburing.h>
@@ -43,11 +47,11 @@ class UringBackend final : public Backend {
   const char* name() const noexcept override { return "io_uring"; }
   size_t operations_in_flight() const noexcept override { return in_flight_; }
   size_t buffers_lent() const noexcept override { return buffers_->lent(); }
+  uint64_t queue_overflows() const noexcept override { return queue_overflows_; }
 
   UringFeatures features() const { return features_; }
 
-  static constexpr unsigned kBatchMax = 256;    // submissions per trip; more gain nothing
-  static constexpr unsigned kCqEntries = 4096;  // 64 KiB
+  static constexpr unsigned kBatchMax = 256;  // submissions per trip; more gain nothing
 
  private:
   enum class Kind : uint8_t;
@@ -86,6 +90,8 @@ class UringBackend final : public Backend {
 
   io_uring ring_{};
   bool ring_open_ = false;
+  unsigned queue_entries_ = 0;  // of completions
+  uint64_t queue_overflows_ = 0;
   bool enabled_ = false;  // by the first turn, whose thread becomes the only submitter
   UringFeatures features_;
   std::unique_ptr<RecvRing> buffers_;

@@ -77,10 +77,11 @@ int UringBackend::open(const BackendOptions& options, UringFeatures features) {
                  (features.deferred_task_work
                       ? IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
                       : IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN);
-  params.cq_entries = kCqEntries;
+  params.cq_entries = std::max(options.uring_completions, kBatchMax);
   int result = io_uring_queue_init_params(kBatchMax, &ring_, &params);
   if (result < 0) return result;
   ring_open_ = true;
+  queue_entries_ = params.cq_entries;
   if ((params.features & kFeaturesNeeded) != kFeaturesNeeded) return -EINVAL;
 
   buffers_ = RecvRing::create(ring_, options.recv_buffers_bytes, features.incremental_buffers, &result);

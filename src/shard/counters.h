@@ -128,6 +128,7 @@ struct Counters {
   Counter wakes;
   Counter operations_in_flight;  // gauge, from the backend
   Counter buffers_lent;          // gauge, from the backend
+  Counter queue_overflows;       // from the backend
 
   Counter& ended_by(EndReason reason) { return ended[static_cast<size_t>(reason)]; }
   Counter& dropped_for(DropReason reason) { return dropped[static_cast<size_t>(reason)]; }

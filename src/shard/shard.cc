@@ -218,6 +218,7 @@ void Shard::report() {
   log_.report(now());
   counters_.operations_in_flight.set(backend_->operations_in_flight());
   counters_.buffers_lent.set(backend_->buffers_lent());
+  counters_.queue_overflows.set(backend_->queue_overflows());
   counters_.log_bytes.set(hub_.chunks().held_bytes());
   if (index_ == 0 && tls_ && tls_->ticket_keys().rotation_due(now())) context_.rotate_ticket_keys();
   timers_.schedule(report_deadline_, now() + seconds(1));

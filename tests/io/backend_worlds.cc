@@ -171,6 +171,10 @@ const char* name(WorldKind kind) {
       return "uring_linux_6_1";
     case WorldKind::uring_floor:
       return "uring_floor";
+    case WorldKind::uring_tiny_queue:
+      return "uring_tiny_queue";
+    case WorldKind::uring_floor_tiny_queue:
+      return "uring_floor_tiny_queue";
     case WorldKind::uring_refused:
       return "uring_refused";
     case WorldKind::epoll:
@@ -207,6 +211,13 @@ std::unique_ptr<World> make_world(WorldKind kind, std::string* why_not) {
       break;
     case WorldKind::uring_floor:
       options.uring_features = UringFeatures::floor();
+      break;
+    case WorldKind::uring_tiny_queue:
+      options.uring_completions = 0;
+      break;
+    case WorldKind::uring_floor_tiny_queue:
+      options.uring_features = UringFeatures::floor();
+      options.uring_completions = 0;
       break;
     case WorldKind::uring_refused:
       without_io_uring(EPERM, [&] { backend = make_backend(BackendKind::automatic, options, why_not); });

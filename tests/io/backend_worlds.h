@@ -47,10 +47,12 @@ class World {
 };
 
 enum class WorldKind : uint8_t {
-  uring_best,       // all that this kernel has
-  uring_linux_6_1,  // what Debian 12's has
-  uring_floor,      // without deferred task work
-  uring_refused,    // `automatic` where a seccomp filter forbids io_uring: must be epoll
+  uring_best,              // all that this kernel has
+  uring_linux_6_1,         // what Debian 12's has
+  uring_floor,             // without deferred task work
+  uring_tiny_queue,        // completions overflow all the time
+  uring_floor_tiny_queue,  // and come between turns, too
+  uring_refused,           // `automatic` where a seccomp filter forbids io_uring: must be epoll
   epoll,
   sim,
 };
