@@ -35,6 +35,7 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   bool connected() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
   void close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;

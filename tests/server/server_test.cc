@@ -3,6 +3,7 @@
 #include "ringcast/server.h"
 
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 
 #include <atomic>
@@ -61,6 +62,49 @@ TEST(Server, PicksAPortAndServesOnIt) {
   server.stop();
   EXPECT_FALSE(server.ready());
   EXPECT_FALSE(Peer(server.addresses()[0]).connected());
+}
+
+// What the kernel is to find out by itself, it was told of every socket, on each backend.
+TEST(Server, AcceptedSocketsHaveTheTimeoutsOfTheOptions) {
+  for (const BackendChoice backend : {BackendChoice::io_uring, BackendChoice::epoll}) {
+    const bool io_uring = backend == BackendChoice::io_uring;
+    SCOPED_TRACE(io_uring ? "io_uring" : "epoll");
+    Options options = local(1);
+    options.backend = backend;
+    options.tcp_user_timeout_s = 17;
+    options.tcp_keepalive_s = 23;
+    Server server(options);
+    server.get("/", [](const Request&, Response& response) { response.text("here"); });
+    if (const StartResult result = server.start(); !result) {
+      EXPECT_TRUE(io_uring) << result.error;  // which a machine may forbid
+      continue;
+    }
+    Peer peer(server.addresses()[0]);
+    EXPECT_EQ(peer.request("GET", "/"), 200);
+    // The server's end of it is one of this process's descriptors.
+    const auto address_of = [](int fd, auto call) {
+      sockaddr_in address{};
+      socklen_t bytes = sizeof address;
+      const bool known = call(fd, reinterpret_cast<sockaddr*>(&address), &bytes) == 0;
+      return known && address.sin_family == AF_INET ? ntohs(address.sin_port) : 0;
+    };
+    int accepted = -1;
+    for (int fd = 0; fd < 1024 && accepted < 0; ++fd) {
+      if (fd == peer.fd() || address_of(fd, getpeername) != address_of(peer.fd(), getsockname)) continue;
+      accepted = fd;
+    }
+    ASSERT_GE(accepted, 0);
+    const auto option = [&](int level, int name) {
+      int value = -1;
+      socklen_t bytes = sizeof value;
+      EXPECT_EQ(getsockopt(accepted, level, name, &value, &bytes), 0);
+      return value;
+    };
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 17'000);
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 23);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_NODELAY), 1);
+  }
 }
 
 TEST(Server, ATakenPortIsASentence) {
