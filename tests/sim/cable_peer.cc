@@ -27,6 +27,7 @@ uint64_t number_behind(std::string_view text, std::string_view what) {
 }  // namespace
 
 CablePeer::CablePeer(Stage& stage, ShardIndex shard, bool refused) : Peer(stage, shard), refused_(refused) {
+  offer_deflate();
   client_.upgrade(own_target(refused ? "/cable?refuse=1" : "/cable"),
                   "Sec-WebSocket-Protocol: actioncable-v1-json, actioncable-unsupported\r\n");
   client_.on_frame = [this](const Client::Frame& frame) { read(frame); };

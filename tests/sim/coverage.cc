@@ -44,6 +44,11 @@ const char* to_string(Edge edge) {
                                            "stream_stopped",
                                            "stream_added",
                                            "pinged",
+                                           "deflate_agreed",
+                                           "deflate_with_takeover",
+                                           "deflate_with_small_window",
+                                           "compressed_sent",
+                                           "compressed_received",
                                            "half_closed",
                                            "vanished",
                                            "stopped_reading",
@@ -144,6 +149,11 @@ void Coverage::add(World& world) {
   reached(Edge::handed_over, world.total(&Counters::handed_over));
   reached(Edge::accept_paused, world.total(&Counters::accept_pauses));
   reached(Edge::close_timed_out, world.total(&Counters::close_timeouts));
+  reached(Edge::deflate_agreed, world.deflated.agreed);
+  reached(Edge::deflate_with_takeover, world.deflated.with_takeover);
+  reached(Edge::deflate_with_small_window, world.deflated.with_small_window);
+  reached(Edge::compressed_sent, world.deflated.sent);
+  reached(Edge::compressed_received, world.deflated.received);
 }
 
 namespace {

@@ -63,6 +63,12 @@ enum class Edge : uint8_t {
   stream_stopped,
   stream_added,
   pinged,
+  // Compression.
+  deflate_agreed,
+  deflate_with_takeover,
+  deflate_with_small_window,
+  compressed_sent,
+  compressed_received,
   // Peers.
   half_closed,
   vanished,

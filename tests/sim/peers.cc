@@ -86,6 +86,18 @@ void Peer::check_close_code() {
   if (client_.close_code() == 1013u && prompt()) fail("reads promptly and was called too slow");
 }
 
+// As browsers do and as they might. A server that does not compress declines.
+void Peer::offer_deflate() {
+  static constexpr const char* kOffers[] = {
+      "permessage-deflate; client_max_window_bits",
+      "permessage-deflate; client_no_context_takeover",
+      "permessage-deflate; server_max_window_bits=10; client_max_window_bits=9",
+      "x-unknown, permessage-deflate; server_no_context_takeover; client_max_window_bits=12",
+  };
+  if (!stage_.limits.deflate || stage_.prng.chance(0.3)) return;
+  client_.offer_deflate(kOffers[stage_.prng.below(std::size(kOffers))]);
+}
+
 // --- Raw sockets --------------------------------------------------------------------------
 
 struct PeerOfSocket final : Attachment {
@@ -95,6 +107,7 @@ struct PeerOfSocket final : Attachment {
 
 RawPeer::RawPeer(Stage& stage, ShardIndex shard, std::vector<size_t> streams, bool fails)
     : Peer(stage, shard), streams_(std::move(streams)), fails_(fails) {
+  offer_deflate();
   client_.upgrade(own_target("/raw/swarm"));
   client_.on_frame = [this](const Client::Frame& frame) { read(frame); };
   client_.on_upgrade = [this] {
@@ -216,12 +229,7 @@ void RawPeer::move() {
       const PayloadKind kind = stage_.any_kind(true);
       const std::string payload = stage_.oracle.payload(stage_.any_stream(), kind, stage_.payload_bytes());
       const Opcode opcode = kind == PayloadKind::binary ? Opcode::binary : Opcode::text;
-      if (payload.size() < 4 || prng.chance(0.7)) return client_.send_frame(opcode, payload);
-      // In two fragments.
-      const auto half = std::string_view(payload).substr(0, payload.size() / 2);
-      client_.send(encode({.opcode = static_cast<unsigned>(opcode), .payload = half, .fin = false}));
-      const auto rest = std::string_view(payload).substr(half.size());
-      client_.send(encode({.opcode = 0, .payload = rest}));
+      client_.send_frame(opcode, payload, prng.chance(0.7) ? 1 : 2 + prng.below(3));
     }
   }
 }
@@ -254,6 +262,7 @@ void RawPeer::check_whole() {
 // --- Echo ---------------------------------------------------------------------------------
 
 EchoPeer::EchoPeer(Stage& stage, ShardIndex shard) : Peer(stage, shard) {
+  offer_deflate();
   client_.upgrade("/echo");
   client_.on_frame = [this](const Client::Frame& frame) {
     if (frame.opcode == Opcode::close) check_close_code();
@@ -365,6 +374,7 @@ void HttpPeer::check_whole() {
 VandalPeer::VandalPeer(Stage& stage, ShardIndex shard) : Peer(stage, shard) {
   upgraded_first_ = stage.prng.chance(0.7);
   if (!upgraded_first_) return;
+  offer_deflate();
   if (stage.prng.chance(0.5)) {
     client_.upgrade("/echo");
   } else {
@@ -399,9 +409,18 @@ void VandalPeer::move() {
     return;
   }
   harmful_ = true;
-  switch (prng.below(8)) {
+  switch (prng.below(10)) {
     case 0:
       return client_.send(encode({.payload = "not masked", .masked = false}));
+    case 8:
+      // Compressed, where nobody agreed to it, or nothing that inflates.
+      return client_.send(encode({.payload = "\xff no deflate stream", .rsv = 4}));
+    case 9: {
+      // More than a message may be, out of little.
+      DeflatingPeer bomber;
+      const std::string bomb = bomber.compress(std::string(stage_.limits.message_bytes + 1, 'x'));
+      return client_.send(encode({.payload = bomb, .rsv = 4}));
+    }
     case 1:
       return client_.send(encode({.opcode = 3, .payload = "no such opcode"}));
     case 2:

@@ -86,6 +86,7 @@ class Peer {
     return target.append("peer=").append(std::to_string(index_));
   }
   void check_close_code();
+  void offer_deflate();  // some do; before the upgrade
 
   Stage& stage_;
   const size_t index_;

@@ -85,6 +85,11 @@ Limits Swarm::draw_limits(Prng& prng) {
   if (may(0.3)) limits.error_budget = 3;
   if (may(0.1)) limits.commands_per_second = 50;
   if (may(0.3)) limits.pending_commands = 2;
+  if (may(0.4)) {
+    limits.deflate = true;
+    limits.deflate_client_takeover = may(0.5);
+    limits.deflate_bytes = may(0.7) ? 32 : 1024;
+  }
   if (may(0.05)) limits.connections = 10;
   if (may(0.05)) limits.connections_per_address = 10;
   if (may(0.05)) limits.connects_per_second = 20;

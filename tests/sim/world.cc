@@ -191,11 +191,42 @@ void Client::upgrade(std::string_view target, std::string_view headers) {
   send("GET " + std::string(target) +
        " HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+       (deflate_offer_.empty() ? "" : "Sec-WebSocket-Extensions: " + deflate_offer_ + "\r\n") +
        std::string(headers) + "\r\n");
 }
 
-void Client::send_frame(Opcode opcode, std::string_view payload) {
-  send(encode({.opcode = static_cast<unsigned>(opcode), .payload = payload}));
+void Client::send_frame(Opcode opcode, std::string_view payload, size_t pieces) {
+  const bool compressed = deflate_ && !is_control(opcode) && world_.prng().chance(0.8);
+  std::string smaller;
+  if (compressed) {
+    smaller = deflate_->compress(payload);
+    payload = smaller;
+    ++world_.deflated.sent;
+  }
+  // Compressed or not, a message is cut anywhere; only its first frame says what it is.
+  const size_t most = std::max<size_t>((payload.size() + pieces - 1) / pieces, 1);
+  for (size_t at = 0; at == 0 || at < payload.size(); at += most) {
+    send(encode({.opcode = at == 0 ? static_cast<unsigned>(opcode) : 0,
+                 .payload = payload.substr(at, most),
+                 .fin = at + most >= payload.size(),
+                 .rsv = compressed && at == 0 ? 4u : 0u}));
+  }
+}
+
+// RFC 7692 section 7.1: what the 101 says, of what was offered.
+void Client::agree_on_deflate() {
+  if (head_.find("permessage-deflate") == std::string::npos) return;
+  if (deflate_offer_.empty()) return world_.fail("an extension nobody offered: " + head_);
+  const auto bits = [&](std::string_view name) {
+    const size_t at = head_.find(std::string(name) + "=");
+    return at == std::string::npos ? 15 : std::atoi(head_.c_str() + at + name.size() + 1);
+  };
+  const bool takeover = head_.find("client_no_context_takeover") == std::string::npos;
+  inflate_window_bits_ = bits("server_max_window_bits");
+  deflate_ = std::make_unique<DeflatingPeer>(bits("client_max_window_bits"), takeover, 1, 1);
+  ++world_.deflated.agreed;
+  world_.deflated.with_takeover += takeover;
+  world_.deflated.with_small_window += inflate_window_bits_ < 15;
 }
 
 void Client::send_close(unsigned code, std::string_view reason) {
@@ -272,6 +303,7 @@ void Client::take_apart() {
       head_ = in_.substr(0, end + 4);
       in_.erase(0, end + 4);
       upgraded_ = true;
+      agree_on_deflate();
       if (on_upgrade) on_upgrade();
     } else if (!asked_upgrade_ || (in_.size() >= 13 && !in_.starts_with("HTTP/1.1 101 "))) {
       raw_ += in_;
@@ -287,8 +319,10 @@ void Client::take_apart() {
     const auto first = static_cast<uint8_t>(rest[0]);
     const auto opcode = static_cast<Opcode>(first & 0xf);
     const auto second = static_cast<uint8_t>(rest[1]);
-    // FIN, no reserved bits, not masked, an opcode the server uses.
-    if ((first & 0xf0) != 0x80 || (second & 0x80) != 0 ||
+    // FIN, no reserved bits but that of an agreed compression, not masked, an opcode the
+    // server uses.
+    const bool compressed = (first & 0x40) != 0 && deflate_ && !is_control(opcode);
+    if ((first & 0xf0) != (compressed ? 0xc0 : 0x80) || (second & 0x80) != 0 ||
         (opcode != Opcode::text && opcode != Opcode::binary && !is_control(opcode)) ||
         static_cast<uint8_t>(opcode) > 10) {
       world_.fail("not a frame at a frame's boundary: " + std::to_string(first) + " " +
@@ -301,6 +335,13 @@ void Client::take_apart() {
     if ((second & 0x7f) == 127) payload = 10;
     Frame frame{opcode, std::string(as_text(rest.first(bytes).subspan(payload)))};
     at += bytes;
+    if (compressed) {
+      // Each by itself: the server never refers to earlier messages.
+      std::optional<std::string> whole = inflated(frame.payload, inflate_window_bits_);
+      if (!whole) return world_.fail("what does not inflate, in " + std::to_string(bytes) + " bytes");
+      frame.payload = std::move(*whole);
+      ++world_.deflated.received;
+    }
     take(std::move(frame));
     if (fd_ < 0) return;
   }

@@ -20,6 +20,7 @@
 #include "shard/raw_socket.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "support/deflate_peer.h"
 #include "tests/sim/sim_backend.h"
 
 namespace ringcast::sim {
@@ -44,7 +45,11 @@ class Client {
   void request(std::string_view method, std::string_view target, std::string_view body = {},
                std::string_view headers = {});
   void upgrade(std::string_view target, std::string_view headers = {});
-  void send_frame(Opcode opcode, std::string_view payload);
+  // With an offer of permessage-deflate, as `permessage-deflate; client_max_window_bits=10`;
+  // where it is agreed, most data messages go compressed, and what comes may be.
+  void offer_deflate(std::string_view offer) { deflate_offer_ = offer; }
+  // A whole message: data in one frame or, with `pieces`, in several.
+  void send_frame(Opcode opcode, std::string_view payload, size_t pieces = 1);
   void send_close(unsigned code, std::string_view reason = {});
   void subscribe(std::string_view identifier) { command("subscribe", identifier); }
   void unsubscribe(std::string_view identifier) { command("unsubscribe", identifier); }
@@ -97,6 +102,7 @@ class Client {
   void command(std::string_view command, std::string_view identifier, std::string_view data = {});
   void take_apart();
   void take(Frame frame);
+  void agree_on_deflate();
 
   World& world_;
   int fd_;
@@ -116,6 +122,9 @@ class Client {
   size_t pings_ = 0;
   std::optional<unsigned> close_code_;
   std::string close_reason_;
+  std::string deflate_offer_;
+  std::unique_ptr<DeflatingPeer> deflate_;  // what it sends, once agreed
+  int inflate_window_bits_ = 15;
 };
 
 // What an embedder would have written, as functions that a test may replace.
@@ -192,6 +201,15 @@ class World {
   // Time jumps, whoever has something to do. The sum of all jumps so far.
   void jump(Duration duration);
   Duration jumped() const { return jumped_; }
+
+  // What clients have agreed on and done; the server's part is in its counters.
+  struct Deflated {
+    uint64_t agreed = 0;
+    uint64_t with_takeover = 0;       // of the client's
+    uint64_t with_small_window = 0;   // of the server's
+    uint64_t sent = 0, received = 0;  // compressed messages
+  };
+  Deflated deflated;
 
   // After each turn of a shard.
   std::function<void(ShardIndex)> on_turn = {};
