@@ -270,6 +270,19 @@ TEST_F(Limits, MessagesAreRefusedAtTheirHeader) {
       201);
 }
 
+TEST_F(Limits, TheEchoHasALimitOfItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(
+      start({"--echo", "--max-message-bytes", "1024", "--echo-max-message-bytes", "4096"}));
+  WebSocketClient client = WebSocketClient::connect(port(), "/echo");
+  client.send(encode({.payload = std::string(4096, 'e')}));
+  const auto frame = client.next();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->payload, std::string(4096, 'e'));
+  client.send(encode({.opcode = 1, .declared_bytes = 4097}));
+  EXPECT_EQ(closed_with(client), 1009u);
+  expect_ended("too_big", 1);
+}
+
 TEST_F(Limits, CommandsInASecond) {
   ASSERT_NO_FATAL_FAILURE(start({"--commands-per-second", "20"}));
   WebSocketClient hasty = cable();
@@ -384,6 +397,50 @@ TEST_F(Limits, AReaderThatTakesNothingIsResetInTheEnd) {
   while (stuck.next()) {
   }
   EXPECT_EQ(stuck.tcp().end(), TcpClient::End::reset);
+}
+
+// The client's kernel answers every probe of the window it keeps shut, and still it is
+// given up, long before the server's own deadline.
+TEST_F(Limits, AWindowThatStaysShutIsGivenUpByTcp) {
+  ASSERT_NO_FATAL_FAILURE(start({"--echo", "--tcp-user-timeout-s", "1", "--write-stall-s", "600",
+                                 "--sndbuf-bytes", "65536", "--raw-ping-interval-s", "0"}));
+  WebSocketClient stuck = WebSocketClient::ask(TcpClient::connect(port(), 32 * 1024), "/echo");
+  ASSERT_TRUE(stuck.open());
+  std::string wire;
+  for (int i = 0; i < 40; ++i) wire += encode({.opcode = 2, .payload = std::string(256 * 1024, 'x')});
+  EXPECT_FALSE(stuck.tcp().send_until_stalled(wire, std::chrono::milliseconds(100)));
+  expect_ended("peer_vanished", 1);
+}
+
+// What waits for one connection alone is bounded by not reading from it, and nothing of
+// it is lost.
+TEST_F(Limits, WhatWaitsForOneConnection) {
+  constexpr size_t kOutbox = 64 * 1024;
+  constexpr size_t kMessage = 16 * 1024;
+  constexpr size_t kMessages = 640;
+  ASSERT_NO_FATAL_FAILURE(start({"--echo", "--outbox-bytes", std::to_string(kOutbox), "--sndbuf-bytes",
+                                 "32768", "--write-stall-s", "600", "--tcp-user-timeout-s", "0"}));
+  WebSocketClient client = WebSocketClient::ask(TcpClient::connect(port(), 32 * 1024), "/echo");
+  ASSERT_TRUE(client.open());
+  std::string wire;
+  for (size_t i = 0; i < kMessages; ++i) {
+    wire += encode({.opcode = 2, .payload = std::string(kMessage, static_cast<char>('a' + i % 26))});
+  }
+  client.tcp().send_until_stalled(wire, std::chrono::milliseconds(100));
+  EXPECT_TRUE(wait_for_metric(port(), "ringcast_stalls_total", 1));
+  client.tcp().send_until_stalled("", std::chrono::milliseconds(100));
+  // It reads until the limit is passed, then sends what the socket takes, and waits.
+  const Metrics stalled = Metrics::read(port());
+  EXPECT_GT(stalled.sum("ringcast_outbox_bytes"), 0u);
+  EXPECT_LE(stalled.sum("ringcast_outbox_bytes"), kOutbox + 2 * kMessage);
+  EXPECT_LT(stalled.sum("ringcast_messages_received_total"), 40u) << "of which kernels hold some";
+  EXPECT_TRUE(client.tcp().send(""));  // the rest, while it reads
+  for (size_t i = 0; i < kMessages; ++i) {
+    const auto frame = next_word(client);
+    ASSERT_TRUE(frame) << i;
+    ASSERT_TRUE(frame->payload == std::string(kMessage, static_cast<char>('a' + i % 26))) << i;
+  }
+  EXPECT_TRUE(wait_for_metric(port(), "ringcast_outbox_bytes", 0));
 }
 
 TEST_F(Limits, WhoeverDoesNotAnswerACloseIsNotWaitedForForEver) {
