@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
 import { Postgres, Redis } from "./engines.mjs";
 import { Inbox, Server, until, within } from "./server.mjs";
@@ -50,7 +51,9 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
     before(async () => {
       engine = await Engine.start();
       const args = [...engine.flags, "--channel-prefix", "app", "--adapter-ready-s", "0"];
-      servers = await Promise.all([1, 2, 3].map(() => Server.start({ args })));
+      // The last one's clients are to fetch what they missed, after any outage of a second.
+      const patience = ["30", "30", "1"];
+      servers = await Promise.all(patience.map((seconds) => Server.start({ args: [...args, "--outage-reconnect-s", seconds] })));
     });
     after(async () => {
       for (const server of servers ?? []) await server.stop();
@@ -110,17 +113,21 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
 
     test("while it is away the servers are not ready; then everything flows again", async () => {
       const client = await Client.room(servers[0], "outage");
+      const [patient, impatient] = [await Client.chat(servers[1]), await Client.chat(servers[2])];
       await engine.kill();
       await until(async () => (await fetch(`${servers[0].origin}/ready`)).status === 503, "readiness to end");
       assert.equal((await fetch(`${servers[0].origin}/health`)).status, 200);
+      await sleep(1000);
       await engine.launch();
       await until(async () => (await fetch(`${servers[0].origin}/ready`)).ok, "readiness to come back");
       await until(async () => (await fetch(`${servers[1].origin}/ready`)).ok, "readiness to come back");
       const late = await Client.room(servers[1], "outage");
       late.socket.send('{"message":"again"}');
       assert.equal((await client.next()).message, "again");
-      client.close();
-      late.close();
+      assert.deepEqual(await impatient.next(), { type: "disconnect", reason: "server_restart", reconnect: true });
+      await engine.publish("app:chat_channel", '"still here"');
+      assert.equal((await patient.next()).message, "still here");
+      for (const each of [client, late, patient, impatient]) each.close();
     });
 
     if (name === "Redis") {
