@@ -85,20 +85,31 @@ void SendBatch::submit_parts(Connection& connection, const Entry& entry) {
     shard_.submit(Submission::send(connection.fd(), token,
                                    Bytes(static_cast<std::byte*>(parts_[0].iov_base), parts_[0].iov_len)));
   } else if (entry.bytes <= kCopyBytesMax) {
-    // Contiguous bytes cost the kernel less than iovecs.
-    std::byte* const to = scratch(entry.bytes);
-    size_t at = 0;
-    for (const iovec& part : parts_) {
-      std::memcpy(to + at, part.iov_base, part.iov_len);
-      at += part.iov_len;
-    }
-    shard_.submit(Submission::send(connection.fd(), token, Bytes(to, entry.bytes)));
+    shard_.submit(Submission::send(connection.fd(), token, contiguous(entry.bytes)));
   } else {
     if (iovecs_used_ == iovecs_.size()) iovecs_.emplace_back();
     std::vector<iovec>& kept = iovecs_[iovecs_used_++];
     kept.assign(parts_.begin(), parts_.end());
     shard_.submit(Submission::send(connection.fd(), token, kept));
   }
+}
+
+// The parts in one run, which costs the kernel less than iovecs. Those of one log whose
+// cursors are equal are sent the same, mostly one after the other: one copy serves them all.
+Bytes SendBatch::contiguous(size_t bytes) {
+  const auto equal = [](const iovec& a, const iovec& b) {
+    return a.iov_base == b.iov_base && a.iov_len == b.iov_len;
+  };
+  if (!std::ranges::equal(parts_, copied_parts_, equal)) {
+    std::byte* to = scratch(bytes);
+    copied_ = Bytes(to, bytes);
+    for (const iovec& part : parts_) {
+      std::memcpy(to, part.iov_base, part.iov_len);
+      to += part.iov_len;
+    }
+    copied_parts_.assign(parts_.begin(), parts_.end());
+  }
+  return copied_;
 }
 
 // With TLS: seals as much as the window allows and sends records. What was gathered
@@ -146,6 +157,7 @@ void SendBatch::settle(const std::vector<Completion>& short_sends) {
   entries_.clear();
   awaited_ = false;
   moves_.clear();
+  copied_parts_.clear();
   scratch_block_ = scratch_used_ = iovecs_used_ = 0;
 
   for (const auto& [id, error] : failed_) {

@@ -72,6 +72,7 @@ class SendBatch {
 
   std::byte* scratch(size_t bytes);
   void gather(Connection& connection, Entry& entry, size_t bytes_max);
+  Bytes contiguous(size_t bytes);
   void submit_parts(Connection& connection, const Entry& entry);
   bool seal_into(TlsLink& link, Connection& connection, Entry& entry);
   void settle(Entry& entry, Connection& connection);
@@ -80,7 +81,9 @@ class SendBatch {
   std::vector<Entry> entries_;
   bool awaited_ = false;
   std::vector<Move> moves_;
-  std::vector<iovec> parts_;  // of the send being gathered
+  std::vector<iovec> parts_;         // of the send being gathered
+  std::vector<iovec> copied_parts_;  // of which the last copy in scratch_ was made: copied_
+  Bytes copied_;
   std::vector<Bytes> sealed_parts_;
   // What submissions point to until the backend has turned: never moves meanwhile.
   std::vector<std::unique_ptr<std::byte[]>> scratch_;
