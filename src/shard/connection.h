@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -261,7 +262,7 @@ class Connection {
   std::unique_ptr<ProxyHeaderParser> proxy_;  // until the header has come
   std::unique_ptr<TlsLink> tls_;
   std::unique_ptr<HttpExchange> http_;
-  std::unique_ptr<WebSocketReader> reader_;
+  std::optional<WebSocketReader> reader_;  // of a WebSocket; in place: every receive goes through it
   std::unique_ptr<RawSocket> raw_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<Outbox> outbox_;

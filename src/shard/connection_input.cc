@@ -238,9 +238,9 @@ void Connection::open_conversation() {
   const uint64_t message_bytes = route.message_bytes != 0 ? route.message_bytes : limits.message_bytes;
   if (const auto& deflate = http->deflate()) {
     window_bits_ = deflate->sender_window_bits();
-    reader_ = std::make_unique<WebSocketReader>(message_bytes, shard_.inflaters(), *deflate);
+    reader_.emplace(message_bytes, shard_.inflaters(), *deflate);
   } else {
-    reader_ = std::make_unique<WebSocketReader>(message_bytes);
+    reader_.emplace(message_bytes);
   }
   state_ = State::open;
   holding_ = true;

@@ -158,7 +158,7 @@ FrameLog::Cursor FrameLog::tail_needed(size_t frame_bytes) const {
 
 void FrameLog::free_front() {
   pool_.release(chunks_.front().memory);
-  chunks_.pop_front();
+  chunks_.erase(chunks_.begin());
 }
 
 }  // namespace ringcast

@@ -16,7 +16,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -127,7 +126,7 @@ class FrameLog {
 
   ChunkPool& pool_;
   const size_t bytes_max_;
-  std::deque<Chunk> chunks_;
+  std::vector<Chunk> chunks_;  // few, and of most logs none: a deque holds 600 bytes even then
   Cursor head_ = 0;
   Cursor newest_ = 0;
   size_t cursors_ = 0;

@@ -2,10 +2,18 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "shard/connection.h"
 #include "shard/shard.h"
 
 namespace ringcast {
+namespace {
+
+uint32_t hash32(std::string_view identifier) {
+  return static_cast<uint32_t>(StringHash()(identifier));
+}
+
+}  // namespace
 
 // --- SessionChannel -------------------------------------------------------------------
 
@@ -137,9 +145,9 @@ void Session::disconnect(std::string_view reason, bool reconnect) {
 
 void Session::disconnect(std::string_view reason, bool reconnect, EndReason why) {
   if (connection_.state() != Connection::State::open) return;
-  reply_.clear();
-  append_disconnect(reply_, reason, reconnect);
-  connection_.send_message(Opcode::text, as_bytes(reply_));
+  std::string& reply = shard().reply();
+  append_disconnect(reply, reason, reconnect);
+  connection_.send_message(Opcode::text, as_bytes(reply));
   connection_.close(CloseCode::normal, {}, why);
 }
 
@@ -167,21 +175,21 @@ void Session::open(const Exchange& exchange) {
     reject_unauthorized();
   }
   if (connection_.state() != Connection::State::open) return;
-  reply_.clear();
+  std::string& reply = shard().reply();
   if (!refusal_.empty()) {
-    append_disconnect(reply_, refusal_, false);
-    connection_.send_reply(as_bytes(reply_));
+    append_disconnect(reply, refusal_, false);
+    connection_.send_reply(as_bytes(reply));
     connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
     return;
   }
   welcomed_ = true;
-  append_welcome(reply_);
-  connection_.send_reply(as_bytes(reply_));
+  append_welcome(reply);
+  connection_.send_reply(as_bytes(reply));
 }
 
 void Session::ended() {
   if (expiry_) shard().timers().cancel(*expiry_);
-  while (!channels_.empty()) end_channel(*channels_.begin()->second);
+  while (!channels_.empty()) end_channel(*channels_.back().channel);
   if (welcomed_) {
     welcomed_ = false;
     route_.cable->disconnect(*this);
@@ -198,8 +206,9 @@ void Session::message(Opcode opcode, MutableBytes payload) {
     return;
   }
   shard().counters().commands.add();
-  decode_command(as_text(payload), command_);
-  execute(command_);
+  Command& command = shard().command();
+  decode_command(as_text(payload), command);
+  execute(command);
 }
 
 bool Session::within_rate() {
@@ -213,8 +222,11 @@ bool Session::within_rate() {
 }
 
 SessionChannel* Session::find(std::string_view identifier) {
-  const auto found = channels_.find(identifier);
-  return found == channels_.end() ? nullptr : found->second.get();
+  const uint32_t hash = hash32(identifier);
+  for (const Listed& listed : channels_) {
+    if (listed.hash == hash && listed.channel->identifier_ == identifier) return listed.channel.get();
+  }
+  return nullptr;
 }
 
 void Session::execute(Command& command) {
@@ -278,8 +290,7 @@ void Session::subscribe(Command& command) {
     ignore("an unknown channel");
     return reject(command.identifier);
   }
-  channels_.emplace(channel.identifier_, std::move(made));
-  by_index_.emplace(index, &channel);
+  channels_.push_back({hash32(channel.identifier_), std::move(made)});
 
   channel.in_subscribed_ = true;
   const CallResult result = channel.handler_->subscribed();
@@ -295,23 +306,24 @@ void Session::subscribe(Command& command) {
 
 void Session::reject(std::string_view identifier) {
   shard().counters().rejects.add();
-  reply_.clear();
-  append_reject(reply_, identifier);
-  connection_.send_reply(as_bytes(reply_));
+  std::string& reply = shard().reply();
+  append_reject(reply, identifier);
+  connection_.send_reply(as_bytes(reply));
 }
 
 void Session::confirm(SessionChannel& channel) {
   channel.state_ = SessionChannel::State::confirmed;
   shard().counters().confirms.add();
-  reply_.clear();
-  append_confirm(reply_, channel.identifier_);
-  connection_.send_reply(as_bytes(reply_));
+  std::string& reply = shard().reply();
+  append_confirm(reply, channel.identifier_);
+  connection_.send_reply(as_bytes(reply));
 }
 
 void Session::subscription_live(uint32_t owner) {
-  const auto found = by_index_.find(owner);
-  RC_ASSERT(found != by_index_.end());
-  SessionChannel& channel = *found->second;
+  const auto found =
+      std::ranges::find(channels_, owner, [](const Listed& listed) { return listed.channel->index_; });
+  RC_ASSERT(found != channels_.end());
+  SessionChannel& channel = *found->channel;
   RC_ASSERT(channel.streams_pending_ > 0);
   --channel.streams_pending_;
   if (channel.state_ != SessionChannel::State::subscribing || channel.streams_pending_ > 0) return;
@@ -322,8 +334,8 @@ void Session::subscription_live(uint32_t owner) {
 // The commands that came meanwhile, as if they came now. One of them may end the
 // channel and the next begin it anew: each goes the ordinary way.
 void Session::run_waiting(SessionChannel& channel) {
-  std::deque<Command> waiting = std::move(channel.waiting_);
-  channel.waiting_.clear();
+  std::vector<Command> waiting = std::move(channel.waiting_);
+  channel.waiting_ = {};
   waiting_commands_ -= waiting.size();
   for (Command& command : waiting) execute(command);
   connection_.maybe_resume();
@@ -344,8 +356,11 @@ void Session::end_channel(SessionChannel& channel) {
   for (const auto& periodic : channel.periodics_) shard().timers().cancel(periodic->deadline);
   waiting_commands_ -= channel.waiting_.size();
   channel.handler_->unsubscribed();
-  by_index_.erase(channel.index_);
-  channels_.erase(channels_.find(channel.identifier_));
+  const auto found =
+      std::ranges::find(channels_, &channel, [](const Listed& listed) { return listed.channel.get(); });
+  RC_ASSERT(found != channels_.end());
+  std::swap(*found, channels_.back());
+  channels_.pop_back();
 }
 
 void Session::ignore(std::string_view problem) {

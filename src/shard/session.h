@@ -3,15 +3,12 @@
 // by the connection; shard thread only.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "base/hash.h"
 #include "protocol/cable.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
@@ -83,7 +80,7 @@ class SessionChannel {
   bool in_subscribed_ = false;
   uint32_t streams_pending_ = 0;  // asked for, not live yet
   std::unique_ptr<ChannelHandler> handler_;
-  std::deque<Command> waiting_;  // commands that came while subscribing, in order
+  std::vector<Command> waiting_;  // commands that came while subscribing, in order
   std::vector<std::unique_ptr<Periodic>> periodics_;
 };
 
@@ -156,10 +153,13 @@ class Session {
 
   Connection& connection_;
   const Route& route_;
-  // Keys: SessionChannel::identifier().
-  std::unordered_map<std::string_view, std::unique_ptr<SessionChannel>, StringHash, std::equal_to<>>
-      channels_;
-  std::unordered_map<uint32_t, SessionChannel*> by_index_;
+  // One or a handful, as a rule, and no more than Limits allows: a pass over the hashes is
+  // shorter than a map, of which every session would pay for the buckets.
+  struct Listed {
+    uint32_t hash;  // of the identifier
+    std::unique_ptr<SessionChannel> channel;
+  };
+  std::vector<Listed> channels_;
   struct Identified {
     std::string name;
     std::string value;
@@ -167,8 +167,6 @@ class Session {
   };
   std::vector<Identified> identifiers_;
   std::string tags_;
-  Command command_;    // reused, so that decoding allocates nothing in steady state
-  std::string reply_;  // likewise for what is encoded
   uint32_t next_index_ = 1;
   uint32_t errors_ = 0;
   uint32_t commands_this_second_ = 0;

@@ -31,6 +31,7 @@
 #include "base/time.h"
 #include "base/timer_wheel.h"
 #include "io/backend.h"
+#include "protocol/cable.h"
 #include "protocol/deflate.h"
 #include "protocol/tls_context.h"
 #include "shard/address_counts.h"
@@ -189,6 +190,14 @@ class Shard {
   // The current second's Action Cable ping, encoded once for all.
   Bytes ping_text();
 
+  // Where sessions decode their commands and write their replies, each until the next:
+  // kept, so that neither allocates in steady state, and once a shard, not once a session.
+  Command& command() { return command_; }
+  std::string& reply() {
+    reply_.clear();
+    return reply_;
+  }
+
   LogBudget& log() { return log_; }
 
   // Something of this connection ended or drained with its send: look at it once
@@ -250,6 +259,8 @@ class Shard {
   SendBatch sends_;
   OriginPolicy origins_;
   LogBudget log_;
+  Command command_;
+  std::string reply_;
   std::string ping_text_;
   int64_t ping_second_ = -1;
 
