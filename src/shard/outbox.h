@@ -39,6 +39,7 @@ struct Outbox {
   // moves to the urgent lane, so that the data lane begins at a frame again.
   void data_taken(size_t taken) {
     RC_ASSERT(taken <= data.unsent().size());
+    if (taken == data.unsent().size()) return data.clear();  // nearly always: no frame is begun
     size_t boundary = 0;
     while (boundary < taken) {
       const auto frame = static_cast<size_t>(frame_bytes(data.unsent().subspan(boundary)));
