@@ -20,6 +20,10 @@ using Event = HttpRequestParser::Event;
 // A keep-alive connection keeps its text buffer between requests if it is no larger.
 constexpr size_t kIdleTextBytesMax = 2 * 1024;
 
+// What a browser sends, or a little more.
+constexpr size_t kUsualHeadBytes = 1024;
+constexpr size_t kUsualHeaders = 16;
+
 enum class Line { partial, whole, too_long };
 
 // Moves bytes of `input` to the end of `to` until the line that began at `line_at` has
@@ -143,6 +147,10 @@ HttpRequestParser::Step HttpRequestParser::on_request_line(MutableBytes& input) 
     // not when the handshake deadline ends its wait for an LF.
     const char first = static_cast<char>(input.front());
     if (!http::is_token_char(first) && first != '\r') return fail(400, "not an HTTP request");
+    // Room for a head that came whole, as nearly all do: growing line by line would cost an
+    // upgrade ten allocations.
+    text.reserve(std::min(input.size(), kUsualHeadBytes));
+    fields_.reserve(kUsualHeaders);
   }
   switch (take_line(input, text, 0, std::min(limits_.request_line_bytes_max, limits_.head_bytes_max))) {
     case Line::partial:
