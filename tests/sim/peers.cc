@@ -81,9 +81,14 @@ void Peer::leave() {
   }
 }
 
-// Who reads whatever comes, at once, is never too slow.
+// Who reads whatever comes, at once, is never too slow; and only vandals break the rules
+// of frames, of text and compression, and of size.
 void Peer::check_close_code() {
-  if (client_.close_code() == 1013u && prompt()) fail("reads promptly and was called too slow");
+  const unsigned code = client_.close_code().value_or(0);
+  if (code == 1013 && prompt()) fail("reads promptly and was called too slow");
+  if (code == 1002 || code == 1007 || code == 1009) {
+    fail("broke no rule and was closed with " + std::to_string(code) + " " + client_.close_reason());
+  }
 }
 
 // As browsers do and as they might. A server that does not compress declines.
