@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "auth/global_id.h"
 #include "cable_route.h"
 #include "http_access.h"
 #include "protocol/json.h"
@@ -44,11 +45,10 @@ class CableSession final : public Attachment {
   Session& session_;
   std::unique_ptr<CableConnection> connection_;
 
-  // While decide() runs: what sources contribute to the connection's identifier.
+  // While decide() runs: what sources found.
   struct Named {
     std::string name;
     Json value;
-    std::string param;
   };
   std::vector<Named> named_;
 };
@@ -82,16 +82,13 @@ void CableSession::decide(const Exchange& exchange) {
       connection_->add_tags({named.name + ":" + std::string(named.value.text())});
     }
   }
-  // What other processes know the connection by: text as it is, all else as JSON. An
+  // What other processes know the connection by: models by their GlobalIDs, other text as it
+  // is, all else as JSON. An
   // identifier that is nil is not set, as in Rails.
   for (const auto& [name, value] : connection_->identifiers_.members()) {
     if (value.is_null()) continue;
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
-    std::string param = text;
-    for (Named& named : named_) {
-      if (named.name == name && named.value == value) param = std::move(named.param);
-    }
-    session_.identify(name, std::move(text), std::move(param));
+    session_.identify(name, std::move(text), identifier_param(value));
   }
   named_ = {};
   if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
@@ -117,7 +114,7 @@ bool CableSession::identify(const IdentifierDefinition& definition, const Reques
     refuse(data, found.reason);
     return false;
   }
-  named_.push_back({definition.name, found.value, std::move(found.param)});
+  named_.push_back({definition.name, found.value});
   connection_->identify(definition.name, std::move(found.value));
   return true;
 }
@@ -261,6 +258,10 @@ const Json& CableConnection::identifier(std::string_view name) const {
 
 void CableConnection::identify(std::string_view name, Json value) {
   identifiers_.set(name, std::move(value));
+}
+
+std::string CableConnection::socket_id() const {
+  return session_->session().socket_id();
 }
 
 void CableConnection::disconnect(std::string_view reason, bool reconnect) {

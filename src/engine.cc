@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "adapter/anycable_envelope.h"
 #include "adapter/cable_yml.h"
 #include "base/glob.h"
 #include "base/utf8.h"
@@ -95,6 +96,8 @@ std::optional<AdapterPlan> plan_adapter(const Options& options, std::string* err
       *error = "redis-url: " + *error;
       return {};
     }
+    // What leaves somebody out goes through AnyCable's channel, which has no prefix.
+    if (options.anycable) plan.names.unprefixed.emplace_back(kAnycableChannel);
     plan.redis = RedisOptions{.url = *url,
                               .tls = wanted->tls,
                               .names = plan.names,
@@ -163,6 +166,7 @@ bool AdapterEngine::publish(const MessageRef& message) {
     outgoing = Message::create(message->stream(), message->stream_hash(), PayloadKind::json, as_bytes(json),
                                &context_.message_bytes);
   }
+  if (message->excluded()) outgoing = enveloped(*outgoing, message->excluded());
   const PublishStatus status = adapter_->publish(std::move(outgoing));
   full_.store(status == PublishStatus::full, std::memory_order_relaxed);
   // Accepted before, and not to be carried all the same: grown by the conversion, or text
@@ -201,12 +205,23 @@ void AdapterEngine::subscribed(std::string_view stream) {
       [name = std::string(stream), ticket](Shard& here) { here.hub().carried(name, ticket); });
 }
 
-bool AdapterEngine::received(std::string_view stream, Bytes payload, std::string_view) {
+// As AnyCable's servers understand it, since nothing else can say who does not get it.
+MessageRef AdapterEngine::enveloped(const Message& message, const SocketId& excluded) {
+  std::string text;
+  append_anycable_envelope(text, {.stream = std::string(message.stream()),
+                                  .payload = std::string(as_text(message.payload())),
+                                  .excluded_socket = excluded.to_string(context_.socket_seed)});
+  return Message::create(kAnycableChannel, hash64(kAnycableChannel), PayloadKind::json, as_bytes(text),
+                         &context_.message_bytes);
+}
+
+bool AdapterEngine::received(std::string_view stream, Bytes payload, std::string_view excluded_socket) {
   if (context_.message_bytes.total() >= context_.limits.queued_bytes) return false;
   MessageRef message =
       Message::create(stream, hash64(stream), valid_utf8(payload) ? PayloadKind::text : PayloadKind::binary,
                       payload, &context_.message_bytes);
   message->mark_carried();
+  if (const auto socket = context_.named_socket(excluded_socket)) message->exclude(*socket);
   Shard& home = home_of(stream);
   return home.publish_from_outside(std::move(message)) || home.ended();
 }

@@ -62,6 +62,8 @@ class AdapterEngine final : public Engine, private AdapterSink {
   bool publish(const MessageRef& message) override;
   void subscribe(std::string_view stream, uint64_t ticket) override;
   void unsubscribe(std::string_view stream) override;
+  void listen(std::string_view channel) override { adapter_->subscribe(channel); }
+  void stop_listening(std::string_view channel) override { adapter_->unsubscribe(channel); }
 
  private:
   // --- AdapterSink: the adapter's thread -----------------------------------------------
@@ -70,6 +72,7 @@ class AdapterEngine final : public Engine, private AdapterSink {
   void state_changed(bool up, milliseconds outage) override;
 
   Shard& home_of(std::string_view stream) const;
+  MessageRef enveloped(const Message& message, const SocketId& excluded);
 
   ServerContext& context_;
   const WireNames names_;

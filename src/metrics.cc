@@ -64,6 +64,8 @@ constexpr Metric kMetrics[] = {
     {"ringcast_commands_total", "counter", "Action Cable commands.", &Counters::commands},
     {"ringcast_confirms_total", "counter", "Subscriptions confirmed.", &Counters::confirms},
     {"ringcast_rejects_total", "counter", "Subscriptions rejected.", &Counters::rejects},
+    {"ringcast_remote_disconnects_total", "counter", "Asked to disconnect somebody, wherever they are.",
+     &Counters::remote_disconnects},
     {"ringcast_pings_total", "counter", "Action Cable pings.", &Counters::pings},
     {"ringcast_pings_late_total", "counter", "Pings more than a second late.", &Counters::pings_late},
     {"ringcast_callback_exceptions_total", "counter", "Exceptions out of callbacks.",

@@ -100,7 +100,9 @@ void OptionTable::add_server(Options& o) {
        "Rails' channel_prefix: stands before a stream's name, with a colon");
   list("unprefixed-streams", "PATTERN", o.unprefixed_streams,
        "streams that keep their bare names all the same");
-  toggle("anycable", o.anycable, "listen to AnyCable's Redis channel __anycable__ too");
+  toggle("anycable", o.anycable,
+         "as AnyCable: the Redis channel __anycable__ is heard, too, and sockets learn an id (sid) by which "
+         "meta.exclude_socket leaves them out; not with PostgreSQL");
   number("adapter-ready-s", "S", o.adapter_ready_s, {0, kYear_s},
          "the adapter may be away so long before /ready says 503", {"/ready 503", "ringcast_adapter_up"});
   number("outage-reconnect-s", "S", o.outage_reconnect_s, {0, kYear_s},

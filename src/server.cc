@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/signals_blocked.h"
+#include "protocol/cable.h"
 #include "server_core.h"
 
 namespace ringcast {
@@ -87,8 +88,32 @@ BroadcastStatus Server::broadcast(const std::vector<Broadcast>& batch) {
   return core_->publish(batch);
 }
 
+Server::Broadcast Server::disconnection(const Json& identifiers, bool reconnect) {
+  Broadcast broadcast{.stream = internal_channel_of(identifiers), .text = {}};
+  append_remote_disconnect(broadcast.text, reconnect);
+  return broadcast;
+}
+
+BroadcastStatus Server::disconnect(const Json& identifiers, bool reconnect) {
+  const Broadcast broadcast = disconnection(identifiers, reconnect);
+  if (broadcast.stream.empty()) return BroadcastStatus::invalid;
+  return core_->publish(broadcast.stream, hash64(broadcast.stream), PayloadKind::json,
+                        as_bytes(broadcast.text));
+}
+
 Publisher Server::publisher(std::string_view stream) {
   return core_->publisher(core_, stream);
+}
+
+std::vector<std::string> Server::broadcasts(std::string_view stream) const {
+  const TestAdapter* const adapter = core_->test_adapter();
+  return adapter == nullptr ? std::vector<std::string>() : adapter->broadcasts(stream);
+}
+void Server::clear_broadcasts(std::string_view stream) {
+  if (TestAdapter* const adapter = core_->test_adapter()) adapter->clear(stream);
+}
+void Server::clear_broadcasts() {
+  if (TestAdapter* const adapter = core_->test_adapter()) adapter->clear_all();
 }
 
 Stats Server::stats() const {

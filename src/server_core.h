@@ -63,6 +63,8 @@ class ServerCore {
   void set_allowed_origins(std::vector<std::string> allowed);
   // The error, or nothing: then the certificate is as before.
   std::string replace_certificate(const std::string& chain_file, const std::string& key_file);
+  // Null with any other adapter.
+  TestAdapter* test_adapter() const { return engine_ ? engine_->test_adapter() : nullptr; }
   Stats stats() const;
   std::string metrics_text() const;
 
@@ -87,6 +89,7 @@ class ServerCore {
   };
 
   bool has_room() const;
+  BroadcastStatus hand_to_test_adapter(const MessageRef& message);
   // What no shard counts: publishes refused before one saw them, or by the engine.
   std::array<std::pair<DropReason, uint64_t>, 3> dropped_outside() const;
   bool may_add(std::string_view pattern);

@@ -50,6 +50,10 @@ class CableConnection {
   // As WebSocket::number(): the N of "Client N", stable for the connection.
   uint64_t number() const { return number_; }
 
+  // Names this connection to a producer that wants to leave it out: its client has it as
+  // "sid" from the welcome. Empty unless Options::anycable.
+  std::string socket_id() const;
+
   // Ends the connection: {"type":"disconnect","reason":…,"reconnect":…}, then 1000.
   void disconnect(std::string_view reason = "remote", bool reconnect = true);
 

@@ -194,8 +194,18 @@ class Server {
   struct Broadcast {
     std::string stream;
     std::string text;
+    std::string exclude_socket = {};  // CableConnection::socket_id() of who does not get it
   };
   [[nodiscard]] BroadcastStatus broadcast(const std::vector<Broadcast>& batch);
+
+  // Ends every Action Cable connection, on all servers that share the engine, that has just
+  // these identifiers: {{"current_user", "gid://app/User/7"}}. As Rails'
+  // remote_connections.where(…).disconnect, which reaches connections here, too. All
+  // identifiers of a connection have to be given; `invalid`: there are none. The clients are
+  // told "remote", and whether they may come back.
+  [[nodiscard]] BroadcastStatus disconnect(const Json& identifiers, bool reconnect = true);
+  // The same as an element of a batch.
+  static Broadcast disconnection(const Json& identifiers, bool reconnect = true);
 
   // As above for a subscriber of `stream_for(key)` in channels of that class.
   [[nodiscard]] BroadcastStatus broadcast_to(std::string_view channel_class, const StreamKey& key,
@@ -205,6 +215,14 @@ class Server {
 
   // For many messages to one stream. Before start() it publishes nowhere yet.
   Publisher publisher(std::string_view stream);
+
+  // With AdapterChoice::test: what was broadcast to a stream, oldest first, as Rails' test
+  // adapter remembers it, JSON as text; whether or not anybody listened. What broadcast()
+  // of this class has returned from is there; what a channel broadcast, at the latest when
+  // a subscriber has it. Empty with other adapters.
+  std::vector<std::string> broadcasts(std::string_view stream) const;
+  void clear_broadcasts(std::string_view stream);
+  void clear_broadcasts();  // of all streams
 
   Stats stats() const;
   std::string metrics_text() const;  // Prometheus text format 0.0.4

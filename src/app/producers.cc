@@ -143,14 +143,29 @@ void send_to_room(const Request& request, Response& response, const std::string&
 
 // --- POST /_broadcast ---------------------------------------------------------------------
 
+// {"command":"disconnect","payload":{"identifier":"{\"user\":\"1\"}","reconnect":true}}, as
+// AnyCable's clients send it. What is wrong with it, or nothing.
+std::string_view read_command(const Json& envelope, std::vector<Server::Broadcast>& batch) {
+  if (envelope["command"].as_string() != "disconnect") return "The only command is \"disconnect\"";
+  const Json& payload = envelope["payload"];
+  Json identifiers = payload.has("identifier") ? payload["identifier"] : payload["identifiers"];
+  if (identifiers.is_string()) identifiers = Json::parse(identifiers.text()).value_or(Json());
+  Server::Broadcast broadcast =
+      Server::disconnection(identifiers, payload["reconnect"].as_bool().value_or(true));
+  if (broadcast.stream.empty()) return "A command's payload has no \"identifiers\" that are a JSON object";
+  batch.push_back(std::move(broadcast));
+  return {};
+}
+
 // What is wrong with an envelope, or nothing.
 std::string_view read_envelope(const Json& envelope, std::vector<Server::Broadcast>& batch) {
   if (!envelope.is_object()) return "An envelope is no JSON object";
+  if (envelope.has("command")) return read_command(envelope, batch);
   const auto stream = envelope["stream"].as_string();
   const auto data = envelope["data"].as_string();
   if (!stream || stream->empty()) return "An envelope's \"stream\" is no string, or empty";
   if (!data) return "An envelope's \"data\" is no string";
-  batch.push_back({std::string(*stream), std::string(*data)});
+  batch.push_back({std::string(*stream), std::string(*data), envelope["meta"].string("exclude_socket")});
   return {};
 }
 

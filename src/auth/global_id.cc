@@ -91,4 +91,9 @@ std::string global_id_param(std::string_view global_id) {
   return base64url_encode(as_bytes(global_id));
 }
 
+std::string identifier_param(const Json& value) {
+  if (!value.is_string()) return value.dump();
+  return valid_global_id(value.text()) ? global_id_param(value.text()) : std::string(value.text());
+}
+
 }  // namespace ringcast

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "ringcast/json.h"
+
 namespace ringcast {
 
 // A model's id as GlobalID writes it: letters, digits and _ . - ~ stay, a space becomes
@@ -18,5 +20,9 @@ bool valid_global_id(std::string_view text);
 
 // to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…".
 std::string global_id_param(std::string_view global_id);
+
+// What the value of an identifier contributes to the name of its connection: a GlobalID
+// its param, as the model that it stands for would; any other text itself, all else its JSON.
+std::string identifier_param(const Json& value);
 
 }  // namespace ringcast

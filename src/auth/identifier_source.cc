@@ -125,7 +125,6 @@ IdentifierValue checked(const Json& value, const std::string& what) {
   IdentifierValue found;
   found.status = Status::ok;
   found.value = value;
-  found.param = std::string(text);
   return found;
 }
 
@@ -371,9 +370,7 @@ IdentifierValue IdentifierSource::fill_in(const CredentialSource& credentials) c
     }
     text += value;
   }
-  IdentifierValue whole = checked(Json(std::move(text)), "the identifier " + name_);
-  if (whole && global_id_) whole.param = global_id_param(whole.value.text());
-  return whole;
+  return checked(Json(std::move(text)), "the identifier " + name_);
 }
 
 }  // namespace ringcast

@@ -55,9 +55,7 @@ struct IdentifierValue {
     refused,  // somebody says it, but not credibly, or not in a form that can be a name
   };
   Status status = Status::missing;
-  Json value;  // ok: a string that is not blank, or a number
-  // What it contributes to connection_identifier: the value's text, or the GlobalID's param.
-  std::string param;
+  Json value;          // ok: a string that is not blank, or a number
   std::string reason;  // otherwise: "the cookie user_id is expired"; never the credential itself
   RailsError cookie_error =
       RailsError::none;  // of the cookie that failed; marshal deserves a log line of its own

@@ -136,8 +136,13 @@ std::string encode_identifier(std::string_view identifier) {
   return out;
 }
 
-void append_welcome(std::string& out) {
-  out += R"({"type":"welcome"})";
+void append_welcome(std::string& out, std::string_view sid) {
+  out += R"({"type":"welcome")";
+  if (!sid.empty()) {
+    out += R"(,"sid":)";
+    append_json_string(out, sid, JsonEscape::rails);
+  }
+  out += '}';
 }
 
 void append_ping(std::string& out, int64_t unix_s) {
@@ -214,7 +219,20 @@ std::string connection_identifier(std::span<const std::string_view> identifiers)
 }
 
 std::string internal_channel(std::string_view connection_identifier) {
-  return std::string("action_cable/").append(connection_identifier);
+  return std::string(kInternalChannelPrefix).append(connection_identifier);
+}
+
+std::optional<bool> decode_remote_disconnect(std::string_view text) {
+  const std::optional<Json> message = Json::parse(text);
+  if (!message || (*message)["type"].as_string() != "disconnect") return std::nullopt;
+  if (!message->has("reconnect")) return true;
+  const Json& reconnect = (*message)["reconnect"];
+  return !reconnect.is_null() && reconnect.as_bool() != false;  // what Ruby takes for true
+}
+
+void append_remote_disconnect(std::string& out, bool reconnect) {
+  out += R"({"type":"disconnect","reconnect":)";
+  out += reconnect ? "true}" : "false}";
 }
 
 }  // namespace ringcast

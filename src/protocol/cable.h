@@ -71,7 +71,8 @@ bool is_dispatchable_action(std::string_view action);
 // The identifier as the JSON string it is echoed as.
 std::string encode_identifier(std::string_view identifier);
 
-void append_welcome(std::string& out);
+// With a `sid`, that is the socket's id, as AnyCable has it.
+void append_welcome(std::string& out, std::string_view sid = {});
 void append_ping(std::string& out, int64_t unix_s);
 void append_confirm(std::string& out, std::string_view identifier);
 void append_reject(std::string& out, std::string_view identifier);
@@ -107,5 +108,14 @@ std::string connection_identifier(std::span<const std::string_view> identifiers)
 // The stream on which remote disconnects for that connection arrive, before the
 // adapter's prefix: "action_cable/<connection identifier>".
 std::string internal_channel(std::string_view connection_identifier);
+inline constexpr std::string_view kInternalChannelPrefix = "action_cable/";
+constexpr bool is_internal_channel(std::string_view stream) {
+  return stream.starts_with(kInternalChannelPrefix);
+}
+
+// What arrives there, {"type":"disconnect","reconnect":true}: whether the client may come
+// back, which it may when nothing is said. Nothing for any other message.
+std::optional<bool> decode_remote_disconnect(std::string_view text);
+void append_remote_disconnect(std::string& out, bool reconnect);
 
 }  // namespace ringcast

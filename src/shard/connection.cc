@@ -207,6 +207,10 @@ void Connection::drain() {
   }
 }
 
+void Connection::disconnect_remotely(bool reconnect) {
+  if (has_session()) session_->disconnect("remote", reconnect, EndReason::remote);
+}
+
 // Our last bytes are queued: nothing more is broadcast to this peer.
 void Connection::begin_closing(EndReason why) {
   end_reason_ = why;

@@ -38,6 +38,7 @@ class Shard;
 class TlsContext;
 class TlsLink;
 struct Route;
+struct Stream;
 struct Subscription;
 
 using ConnectionId = SlotId;
@@ -103,6 +104,8 @@ class Connection {
   bool has_session() const { return session_ != nullptr && state_ == State::open; }
   // Server restart: tells the peer and closes.
   void drain();
+  // Somebody, somewhere, disconnected whoever this is.
+  void disconnect_remotely(bool reconnect);
 
   // --- Who it is ---------------------------------------------------------------------
 
@@ -167,6 +170,13 @@ class Connection {
   size_t subscription_count() const { return subscription_count_; }
   Subscription* find_subscription(uint32_t owner, std::string_view stream) const;
 
+  // What waits in the stream's logs is sent by itself, and what stands in them by then is
+  // not: around a message that is for everybody else.
+  void leave_logs_of(const Stream& stream);
+  void skip_to_head_of(const Stream& stream);
+
+  bool is(const SocketId& socket) const;
+
   // Reads on if nothing asks for a pause any more.
   void maybe_resume();
   // The mailboxes have room again (Shard::wait_for_room).
@@ -211,6 +221,7 @@ class Connection {
   void shed(std::string_view disconnect, std::string_view reason, EndReason why, DropReason drop);
   void count_input();
   void take_streams_into_outbox(uint32_t owner);
+  void take_into_outbox(Subscription& subscription);
   void wait_for_writability(bool progress);
   void catch_up_with_latest();
 

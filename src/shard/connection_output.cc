@@ -70,22 +70,47 @@ void Connection::send_urgent(Opcode opcode, Bytes payload) {
 // copied, which costs only those who are sent something of their own.
 void Connection::take_streams_into_outbox(uint32_t owner) {
   RC_ASSERT(batch_entry == kNotInBatch);
-  std::vector<iovec> parts;
   for (Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
-    if (owner != 0 && subscription->owner != owner) continue;
+    if (owner == 0 || subscription->owner == owner) take_into_outbox(*subscription);
+  }
+}
+
+void Connection::take_into_outbox(Subscription& subscription) {
+  FrameLog& log = subscription.log.bytes;
+  if (subscription.cursor == log.head()) return;
+  std::vector<iovec> parts;
+  log.gather(subscription.cursor, parts);
+  log.move(subscription.cursor, log.head());
+  subscription.cursor = log.head();
+  auto& data = open_outbox().data.bytes;
+  for (const iovec& part : parts) {
+    const auto* from = static_cast<const std::byte*>(part.iov_base);
+    data.insert(data.end(), from, from + part.iov_len);
+  }
+}
+
+void Connection::leave_logs_of(const Stream& stream) {
+  RC_ASSERT(batch_entry == kNotInBatch);
+  for (Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    if (&subscription->log.stream == &stream) take_into_outbox(*subscription);
+  }
+  if (has_output()) shard_.mark_dirty(*this);
+}
+
+void Connection::skip_to_head_of(const Stream& stream) {
+  for (Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    if (&subscription->log.stream != &stream) continue;
     FrameLog& log = subscription->log.bytes;
-    if (subscription->cursor == log.head()) continue;
-    parts.clear();
-    log.gather(subscription->cursor, parts);
     log.move(subscription->cursor, log.head());
     subscription->cursor = log.head();
-    auto& data = open_outbox().data.bytes;
-    for (const iovec& part : parts) {
-      const auto* from = static_cast<const std::byte*>(part.iov_base);
-      data.insert(data.end(), from, from + part.iov_len);
-    }
   }
+}
+
+bool Connection::is(const SocketId& socket) const {
+  return has_session() && session_->is(socket);
 }
 
 void Connection::prepend_rest(Bytes rest) {

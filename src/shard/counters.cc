@@ -28,6 +28,8 @@ const char* to_string(EndReason reason) {
       return "policy";
     case EndReason::unauthorized:
       return "unauthorized";
+    case EndReason::remote:
+      return "remote";
     case EndReason::too_slow:
       return "too_slow";
     case EndReason::memory:

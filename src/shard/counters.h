@@ -35,6 +35,7 @@ enum class EndReason : uint8_t {
   too_big,            // 1009
   policy,             // 1008: budgets and limits
   unauthorized,
+  remote,       // somebody disconnected whoever it is, perhaps from another process
   too_slow,     // lapped on a stream, or too much waits for it: 1013
   memory,       // the worst offender when the memory ceiling was reached: 1013
   write_stall,  // nothing could be written before the stall deadline: reset
@@ -117,7 +118,8 @@ struct Counters {
   Counter confirms;
   Counter rejects;
   Counter pings;
-  Counter pings_late;  // more than one second after they were due
+  Counter remote_disconnects;  // asked for, of streams whose home this is
+  Counter pings_late;          // more than one second after they were due
 
   // The embedder
   Counter callback_exceptions;

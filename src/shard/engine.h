@@ -28,6 +28,11 @@ class Engine {
   // here. A ticket is used once.
   virtual void subscribe(std::string_view stream, uint64_t ticket) = 0;
   virtual void unsubscribe(std::string_view stream) = 0;
+
+  // Likewise for an internal channel, to which no connection subscribes: what is published
+  // there comes to its home, too. Nobody is told when it does.
+  virtual void listen(std::string_view channel) = 0;
+  virtual void stop_listening(std::string_view channel) = 0;
 };
 
 }  // namespace ringcast

@@ -280,8 +280,16 @@ void Hub::carried(std::string_view stream, uint64_t ticket) {
   home->second.unacknowledged.clear();
 }
 
+// It has its place; those of internal channels are for the server itself.
+void Hub::count_publish(const Message& message) {
+  shard_.counters().publishes.add();
+  if (is_internal_channel(message.stream()) &&
+      shard_.context().identities.published(message.stream(), message.payload())) {
+    shard_.counters().remote_disconnects.add();
+  }
+}
+
 bool Hub::take_publish(MessageRef& message) {
-  Counters& counters = shard_.counters();
   if (Engine* const engine = shard_.context().engine; engine != nullptr && !message->carried()) {
     if (!engine->publish(message)) return false;
     message = {};
@@ -291,7 +299,7 @@ bool Hub::take_publish(MessageRef& message) {
   if (!acknowledgements_.empty()) return false;
   const auto home = homes_.find(message->stream());
   if (home == homes_.end()) {
-    counters.publishes.add();
+    count_publish(*message);
     message = {};
     return true;  // nobody listens: published, to nobody
   }
@@ -301,7 +309,7 @@ bool Hub::take_publish(MessageRef& message) {
     if (lane.size() == lane.capacity()) return false;
   }
   message->number(++home->second.offset);
-  counters.publishes.add();
+  count_publish(*message);
   for (const Home::Listener& listener : home->second.listeners) {
     const bool pushed = mailboxes.deliveries(shard_.index(), listener.shard)
                             .try_push(Delivery{.stream = listener.stream, .message = message});
@@ -361,8 +369,19 @@ bool Hub::deliver(Delivery& delivery) {
     }
   }
   if (!fits) return false;
+  Connection* const excluded = message.excluded() ? excluded_from(message) : nullptr;
+  if (excluded != nullptr) excluded->leave_logs_of(*stream);
   for (const auto& log : stream->logs) append(*log, message, json);
+  if (excluded != nullptr) excluded->skip_to_head_of(*stream);
   return true;
+}
+
+// Whom of ours a message is kept from.
+Connection* Hub::excluded_from(const Message& message) const {
+  const SocketId& socket = message.excluded();
+  if (socket.shard() != shard_.index()) return nullptr;
+  Connection* const connection = shard_.find(socket.connection());
+  return connection != nullptr && connection->is(socket) ? connection : nullptr;
 }
 
 // What a log's subscribers are sent of a message; nothing if they cannot be sent it.

@@ -120,6 +120,7 @@ class Hub {
   bool push(ShardIndex to, ShardRequest& request);
   bool listen(ShardRequest& request, ShardIndex from);
   bool acknowledge(const Home::Listener& listener);
+  void count_publish(const Message& message);
   enum class Room : uint8_t {
     fits,
     wait,    // for readers, until retry_at_
@@ -129,6 +130,7 @@ class Hub {
   bool lap(StreamLog& log, FrameLog::Cursor tail);
   std::optional<Bytes> payload_for(const StreamLog& log, const Message& message, Bytes json) const;
   void append(StreamLog& log, const Message& message, Bytes json);
+  Connection* excluded_from(const Message& message) const;
   void drop_stream(Stream& stream);
   void erase_log(StreamLog& log);
 

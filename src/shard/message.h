@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/spsc_ring.h"
+#include "shard/socket_id.h"
 
 namespace ringcast {
 
@@ -84,6 +85,11 @@ class Message {
   // Before anybody else holds it.
   void mark_carried() { carried_ = true; }
 
+  // Whom it is kept from; mostly nobody.
+  const SocketId& excluded() const { return excluded_; }
+  // Before anybody else holds it.
+  void exclude(const SocketId& socket) { excluded_ = socket; }
+
   // Home shard only, once, while it is the only holder.
   void number(uint64_t offset) {
     RC_ASSERT(offset_ == 0 && references_.load(std::memory_order_relaxed) == 1);
@@ -118,6 +124,7 @@ class Message {
   uint64_t payload_bytes_;
   uint64_t stream_hash_;
   uint64_t offset_ = 0;
+  SocketId excluded_;
 };
 
 // A counted reference. Copying takes another one; any thread.

@@ -1,5 +1,6 @@
 #include "shard/raw_socket.h"
 
+#include "protocol/cable.h"
 #include "protocol/form.h"
 #include "shard/connection.h"
 #include "shard/shard.h"
@@ -23,7 +24,7 @@ void RawSocket::close(CloseCode code, std::string_view reason) {
 bool RawSocket::stream_from(std::string_view stream) {
   const Limits& limits = shard().limits();
   if (connection_.state() != Connection::State::open) return false;
-  if (stream.empty() || stream.size() > limits.stream_name_bytes) return false;
+  if (stream.empty() || stream.size() > limits.stream_name_bytes || is_internal_channel(stream)) return false;
   if (connection_.find_subscription(0, stream) != nullptr) return true;
   if (connection_.subscription_count() >= limits.subscriptions_per_connection) return false;
   bool live = false;

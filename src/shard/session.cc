@@ -26,7 +26,7 @@ bool SessionChannel::stream_from(std::string_view stream) {
   Connection& connection = session_.connection_;
   const Limits& limits = connection.shard().limits();
   if (state_ == State::ended || connection.state() != Connection::State::open) return false;
-  if (stream.empty() || stream.size() > limits.stream_name_bytes) return false;
+  if (stream.empty() || stream.size() > limits.stream_name_bytes || is_internal_channel(stream)) return false;
   if (connection.find_subscription(index_, stream) != nullptr) return true;
   if (connection.subscription_count() >= limits.subscriptions_per_connection) return false;
   bool live = false;
@@ -88,10 +88,13 @@ void SessionChannel::Periodic::due() {
 
 // --- Session --------------------------------------------------------------------------
 
-Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {}
+Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {
+  if (shard().context().socket_seed != 0) socket_secret_ = shard().random() | 1;
+}
 
 Session::~Session() {
   RC_ASSERT(channels_.empty());
+  shard().context().identities.remove(identity_);
 }
 
 void Session::identify(std::string name, std::string value, std::string param) {
@@ -139,10 +142,6 @@ void Session::watch_expiry() {
   shard().timers().schedule(*expiry_, shard().now() + milliseconds(wait_ms));
 }
 
-void Session::disconnect(std::string_view reason, bool reconnect) {
-  disconnect(reason, reconnect, EndReason::closed_by_handler);
-}
-
 void Session::disconnect(std::string_view reason, bool reconnect, EndReason why) {
   if (connection_.state() != Connection::State::open) return;
   std::string& reply = shard().reply();
@@ -153,6 +152,12 @@ void Session::disconnect(std::string_view reason, bool reconnect, EndReason why)
 
 PublishStatus Session::broadcast(std::string_view stream, PayloadKind kind, Bytes payload) {
   return shard().publish(stream, kind, payload);
+}
+
+std::string Session::socket_id() const {
+  if (socket_secret_ == 0) return {};
+  return SocketId::of(shard().index(), connection_.id(), socket_secret_)
+      .to_string(shard().context().socket_seed);
 }
 
 uint64_t Session::number() const {
@@ -183,12 +188,17 @@ void Session::open(const Exchange& exchange) {
     return;
   }
   welcomed_ = true;
-  append_welcome(reply);
+  // Before the welcome: whoever has seen that can be disconnected.
+  if (const std::string name = connection_identifier(); !name.empty()) {
+    shard().context().identities.add(identity_, shard(), connection_.id(), name);
+  }
+  append_welcome(reply, socket_id());
   connection_.send_reply(as_bytes(reply));
 }
 
 void Session::ended() {
   if (expiry_) shard().timers().cancel(*expiry_);
+  shard().context().identities.remove(identity_);
   while (!channels_.empty()) end_channel(*channels_.back().channel);
   if (welcomed_) {
     welcomed_ = false;

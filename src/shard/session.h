@@ -13,6 +13,7 @@
 #include "shard/counters.h"
 #include "shard/deadline.h"
 #include "shard/handlers.h"
+#include "shard/identities.h"
 #include "shard/message.h"
 #include "shard/routes.h"
 
@@ -110,10 +111,15 @@ class Session {
   // told ("token_expired") and disconnected then, and may come back with a new one.
   void expire_at(int64_t unix_ms);
 
-  // Tells the client why and closes with 1000, as a remote disconnect does.
-  void disconnect(std::string_view reason, bool reconnect);
+  // Tells the client why and closes with 1000.
+  void disconnect(std::string_view reason, bool reconnect, EndReason why = EndReason::closed_by_handler);
 
   PublishStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
+
+  // By which producers can leave it out; empty if the server gives none.
+  std::string socket_id() const;
+  // Whether that is who is meant.
+  bool is(const SocketId& socket) const { return socket_secret_ != 0 && socket_secret_ == socket.secret; }
 
   uint64_t number() const;
   const IpAddress& peer() const;
@@ -147,7 +153,6 @@ class Session {
   void run_waiting(SessionChannel& channel);
   void ignore(std::string_view problem);
   bool within_rate();
-  void disconnect(std::string_view reason, bool reconnect, EndReason why);
   void watch_expiry();
   SessionChannel* find(std::string_view identifier);
 
@@ -166,6 +171,7 @@ class Session {
     std::string param;
   };
   std::vector<Identified> identifiers_;
+  Identities::Member identity_;  // while it is welcome, if it has identifiers
   std::string tags_;
   uint32_t next_index_ = 1;
   uint32_t errors_ = 0;
@@ -174,6 +180,7 @@ class Session {
   size_t waiting_commands_ = 0;
   std::unique_ptr<Deadline> expiry_;  // of the few whose credential expires
   int64_t expires_unix_ms_ = 0;       // meaningful with expiry_
+  uint64_t socket_secret_ = 0;        // 0: it has no id
   std::string_view refusal_;          // empty: the connection is welcome
   bool welcomed_ = false;
 };

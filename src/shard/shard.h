@@ -39,6 +39,7 @@
 #include "shard/counters.h"
 #include "shard/deadline.h"
 #include "shard/hub.h"
+#include "shard/identities.h"
 #include "shard/inbox.h"
 #include "shard/limits.h"
 #include "shard/mailbox.h"
@@ -70,13 +71,18 @@ struct ServerContext {
   // nobody ever waits for a home that is gone.
   std::atomic<ShardIndex> shards_over{0};
   AddressCounts addresses;
+  Identities identities{*this};
   MessageBytes message_bytes;  // published, and not yet in every log
   // Filled before any shard turns.
   class Engine* engine =
       nullptr;  // carries messages between processes, if there are others; outlives the shards
   TrustedProxies proxies;
   std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
-  bool proxy_protocol = false;               // whoever of them connects sends a PROXY header first
+  uint64_t socket_seed = 0;                  // of the ids that sockets are told; 0: they are told none
+  std::optional<SocketId> named_socket(std::string_view id) const {
+    return id.empty() || socket_seed == 0 ? std::nullopt : SocketId::parse(id, socket_seed);
+  }
+  bool proxy_protocol = false;  // whoever of them connects sends a PROXY header first
 };
 
 // One of several messages that are published together or not at all.

@@ -437,22 +437,28 @@ TEST_F(RedisAdapterTest, UnderstandsAnyCablesEnvelopes) {
   const auto adapter = start(anycable, sink);
   adapter->subscribe("a");
   adapter->subscribe("b");
+  const std::string user = "action_cable/Z2lkOi8vYXBwL1VzZXIvNw";
+  adapter->subscribe(user);
   ASSERT_TRUE(sink.await_subscribed("a") && sink.await_subscribed("b") && sink.await_up());
   const auto say = [&](const std::string& text) {
     ASSERT_EQ(server.text({"PUBLISH", "__anycable__", text}), "1");
   };
   say(R"({"stream":"a","data":"{\"text\":1.10}","meta":{"exclude_socket":"sid"}})");
   say(R"([{"stream":"b","data":"plain <text>"},{"stream":"elsewhere","data":"1"},{"stream":"a","data":"2"}])");
+  say(R"({"command":"disconnect","payload":{"identifier":"{\"user\":\"gid://app/User/7\"}","reconnect":false}})");
   say(R"({"command":"disconnect","payload":{"identifier":"x","reconnect":true}})");
+  say(R"({"command":"dance"})");
   say("no envelope");
   say(R"({"stream":"a","data":7})");
   say(R"({"stream":"a","data":"3"})");
-  ASSERT_TRUE(sink.await_received(4));
-  EXPECT_EQ(sink.all_received(), (std::vector<Received>{{"a", R"({"text":1.10})", "sid"},
-                                                        {"b", R"("plain \u003ctext\u003e")", ""},
-                                                        {"a", "2", ""},
-                                                        {"a", "3", ""}}));
-  EXPECT_EQ(adapter->state().malformed, 2u);
+  ASSERT_TRUE(sink.await_received(5));
+  EXPECT_EQ(sink.all_received(),
+            (std::vector<Received>{{"a", R"({"text":1.10})", "sid"},
+                                   {"b", R"("plain \u003ctext\u003e")", ""},
+                                   {"a", "2", ""},
+                                   {user, R"({"type":"disconnect","reconnect":false})", ""},
+                                   {"a", "3", ""}}));
+  EXPECT_EQ(adapter->state().malformed, 3u);
   EXPECT_EQ(adapter->state().ignored_commands, 1u);
 }
 

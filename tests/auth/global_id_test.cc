@@ -63,5 +63,13 @@ TEST(GlobalId, HasOneForm) {
   }
 }
 
+TEST(GlobalId, AModelContributesItsParamAndAllElseItself) {
+  EXPECT_EQ(identifier_param("gid://ref-chat/User/1"), "Z2lkOi8vcmVmLWNoYXQvVXNlci8x");
+  EXPECT_EQ(identifier_param("gid://ref-chat"), "gid://ref-chat");
+  EXPECT_EQ(identifier_param("bob"), "bob");
+  EXPECT_EQ(identifier_param(42), "42");
+  EXPECT_EQ(identifier_param(Json{{"id", 7}}), R"({"id":7})");
+}
+
 }  // namespace
 }  // namespace ringcast

@@ -540,6 +540,43 @@ TEST_F(Limits, AKeyOpensTheProducerAndNothingElseDoes) {
   }
 }
 
+// Behind an engine that never comes: what is published waits for it, until no more may.
+TEST_F(Limits, OutsideTheDemoAProducerIsToldWhatBecameOfItsMessages) {
+  const KeyFile key("s3cret-of-this-test");
+  ASSERT_NO_FATAL_FAILURE(start({"--broadcast-key-file", key.path, "--demo", "off", "--adapter", "redis",
+                                 "--redis-url", "redis://127.0.0.1:1", "--max-message-bytes", "1000"}));
+  const auto post = [&](std::string_view path, std::string_view body, std::string_view bearer) {
+    const std::string header = "Authorization: Bearer " + std::string(bearer) + "\r\n";
+    return ask(post_request(path, "application/json", body, bearer.empty() ? "" : header)).status;
+  };
+  constexpr std::string_view kKey = "s3cret-of-this-test";
+  const std::string array = envelopes("s", std::vector<std::string>(8000, "x"));
+  const std::string long_one(1001, 'x');
+  EXPECT_EQ(post("/_broadcast", envelope("s", "x"), kKey), 201);
+  EXPECT_EQ(post("/_broadcast", array, kKey), 201);
+  EXPECT_EQ(post("/_broadcast", envelope("s", "x"), ""), 401);
+  EXPECT_EQ(post("/_broadcast", array, "s3cret-of-this-tesT"), 401);
+  EXPECT_EQ(post("/_broadcast", envelope("s", long_one), kKey), 413);
+  EXPECT_EQ(post("/_broadcast", R"([{"stream":"s"}])", kKey), 422);
+  EXPECT_EQ(post("/_broadcast", R"({"command":"disconnect","payload":{"identifier":"{\"u\":1}"}})", kKey),
+            201);
+  EXPECT_EQ(post("/_broadcast", R"({"command":"disconnect","payload":{"identifier":"{\"u\":1}"}})", ""), 401);
+  for (const char* wrong : {R"({"command":"reboot"})", R"({"command":"disconnect"})",
+                            R"({"command":"disconnect","payload":{"identifiers":"7"}})"}) {
+    EXPECT_EQ(post("/_broadcast", wrong, kKey), 422) << wrong;
+  }
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"message":{"a":[1]}})", kKey), 200);
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"message":["a",1]})", kKey), 200);
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"message":"x"})", ""), 401);
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"message":"x"})", "wrong"), 401);
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"message":")" + long_one + "\"}", kKey), 413);
+  EXPECT_EQ(post("/send_message_to_room/r", R"({"sender":"x"})", kKey), 422);
+
+  int status = 201;
+  for (int i = 0; i < 1000 && status == 201; ++i) status = post("/_broadcast", array, kKey);
+  EXPECT_EQ(status, 503);
+}
+
 TEST_F(Limits, WithoutTheDemoAndWithoutAKeyNobodyPublishes) {
   ASSERT_NO_FATAL_FAILURE(start({"--demo", "off"}));
   const HttpAnswer refused = ask(post_request("/_broadcast", "application/json", envelope("s", "x")));

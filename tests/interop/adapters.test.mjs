@@ -16,10 +16,14 @@ class Client {
     return client;
   }
 
-  static async chat(server) {
-    const client = new Client(server, "/cable", ["actioncable-v1-json"]);
-    assert.equal((await client.next()).type, "welcome");
-    client.socket.send(JSON.stringify({ command: "subscribe", identifier: '{"channel":"ChatChannel"}' }));
+  // In a room where nobody was before, a confirmation says that the engine knows the user, too: it was told in order.
+  static async chat(server, { user = 0, room } = {}) {
+    const client = new Client(server, `/cable?user=${user}`, ["actioncable-v1-json"]);
+    const welcome = await client.next();
+    assert.equal(welcome.type, "welcome");
+    client.sid = welcome.sid;
+    const identifier = JSON.stringify({ channel: "ChatChannel", room_id: room });
+    client.socket.send(JSON.stringify({ command: "subscribe", identifier }));
     assert.equal((await client.next()).type, "confirm_subscription");
     return client;
   }
@@ -32,6 +36,12 @@ class Client {
       if (message.type !== "ping") this.received.put(message);
     });
     this.socket.on("error", () => {}); // what is missing says it
+    this.socket.on("close", (code) => this.received.put({ closed: code }));
+  }
+
+  async disconnected(reconnect) {
+    assert.deepEqual(await this.next(), { type: "disconnect", reason: "remote", reconnect });
+    assert.deepEqual(await this.next(), { closed: 1000 });
   }
 
   next() {
@@ -50,7 +60,8 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
 
     before(async () => {
       engine = await Engine.start();
-      const args = [...engine.flags, "--channel-prefix", "app", "--adapter-ready-s", "0"];
+      const user = "current_user=gid://ref-chat/User/{query.user}";
+      const args = [...engine.flags, "--channel-prefix", "app", "--adapter-ready-s", "0", "--identified-by", user, "--anycable", "on"];
       // The last one's clients are to fetch what they missed, after any outage of a second.
       const patience = ["30", "30", "1"];
       servers = await Promise.all(patience.map((seconds) => Server.start({ args: [...args, "--outage-reconnect-s", seconds] })));
@@ -111,6 +122,39 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
       client.close();
     });
 
+    test("a user whom Rails disconnects is gone from every server", async () => {
+      // The name and the messages are those that Rails 6.1 and 7.2 were recorded with.
+      const channel = "app:action_cable/Z2lkOi8vcmVmLWNoYXQvVXNlci8x";
+      for (const [message, reconnect] of [
+        ['{"type":"disconnect"}', true],
+        ['{"type":"disconnect","reconnect":true}', true],
+        ['{"type":"disconnect","reconnect":false}', false],
+      ]) {
+        const there = (server, user) => Client.chat(server, { user, room: `${message} ${server.port} ${user}` });
+        const theirs = await Promise.all(servers.map((server) => there(server, 1)));
+        const another = await there(servers[1], 2);
+        await engine.publish(channel, message);
+        for (const client of theirs) await client.disconnected(reconnect);
+        await engine.publish("app:chat_channel", "0"); // not theirs
+        another.socket.ping();
+        await within(once(another.socket, "pong"), "the other user to be there");
+        assert.equal(another.received.waiting, 0);
+        another.close();
+      }
+    });
+
+    test("a user whom a producer disconnects at one server is gone from all", async () => {
+      const clients = await Promise.all(servers.map((server) => Client.chat(server, { user: 3, room: `post ${server.port}` })));
+      const identifier = JSON.stringify({ current_user: "gid://ref-chat/User/3" });
+      const answer = await fetch(`${servers[1].origin}/_broadcast`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ command: "disconnect", payload: { identifier, reconnect: false } }),
+      });
+      assert.equal(answer.status, 201);
+      for (const client of clients) await client.disconnected(false);
+    });
+
     test("while it is away the servers are not ready; then everything flows again", async () => {
       const client = await Client.room(servers[0], "outage");
       const [patient, impatient] = [await Client.chat(servers[1]), await Client.chat(servers[2])];
@@ -131,6 +175,38 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
     });
 
     if (name === "Redis") {
+      test("AnyCable's channel disconnects, too", async () => {
+        const clients = await Promise.all(servers.map((server) => Client.chat(server, { user: 4, room: `any ${server.port}` })));
+        const identifier = JSON.stringify({ current_user: "Z2lkOi8vcmVmLWNoYXQvVXNlci80" });
+        await engine.publish("__anycable__", JSON.stringify({ command: "disconnect", payload: { identifier, reconnect: false } }));
+        for (const client of clients) await client.disconnected(false);
+      });
+
+      test("a message is kept from the socket that its producer excludes, on whichever server it is", async () => {
+        const clients = await Promise.all(servers.map((server) => Client.chat(server, { user: 5, room: "exclude" })));
+        const say = (server, data, exclude_socket) =>
+          fetch(`${server.origin}/_broadcast`, {
+            method: "POST",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify({ stream: "chat_exclude", data, meta: { exclude_socket } }),
+          });
+        for (const [i, client] of clients.entries()) assert.ok((await say(servers[(i + 1) % 3], `"not ${i}"`, client.sid)).ok);
+        await engine.publish("__anycable__", JSON.stringify({ stream: "chat_exclude", data: "1.10", meta: { exclude_socket: clients[0].sid } }));
+        for (const [i, client] of clients.entries()) {
+          const expected = [0, 1, 2].filter((other) => other !== i).map((other) => `not ${other}`);
+          if (i !== 0) expected.push(1.1);
+          const heard = [];
+          while (heard.length < expected.length) heard.push((await client.next()).message);
+          assert.deepEqual(heard.sort(), expected.sort());
+        }
+        // Somebody has heard each of them, so all of them were before this one.
+        assert.ok((await say(servers[0], '"everybody"')).ok);
+        for (const client of clients) {
+          assert.equal((await client.next()).message, "everybody");
+          client.close();
+        }
+      });
+
       test("nothing stays subscribed when the last client has left", async () => {
         await until(async () => (await engine.channels()).length === 0, "every subscription to be given up");
       });

@@ -8,7 +8,7 @@ import net from "node:net";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const kBinary = resolve(process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url)));
+export const kBinary = resolve(process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url)));
 const kDeadlineMs = 30000;
 
 export class Server {

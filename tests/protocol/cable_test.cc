@@ -397,6 +397,23 @@ TEST(CableNames, ShortNames) {
   EXPECT_EQ(channel_short_name(""), "");
 }
 
+TEST(Cable, RemoteDisconnectsAreThoseOfRails) {
+  EXPECT_EQ(decode_remote_disconnect(R"({"type":"disconnect"})"), true);  // up to 7.0
+  EXPECT_EQ(decode_remote_disconnect(R"({"type":"disconnect","reconnect":true})"), true);
+  EXPECT_EQ(decode_remote_disconnect(R"({"reconnect":false,"type":"disconnect","more":1})"), false);
+  EXPECT_EQ(decode_remote_disconnect(R"({"type":"disconnect","reconnect":null})"), false);
+  EXPECT_EQ(decode_remote_disconnect(R"({"type":"disconnect","reconnect":0})"), true) << "as in Ruby";
+  for (const char* other : {"", "disconnect", R"("disconnect")", R"({"type":"ping"})", "[]", "{}", "null",
+                            R"({"type":["disconnect"]})", R"({"type":"disconnect")"}) {
+    EXPECT_EQ(decode_remote_disconnect(other), std::nullopt) << other;
+  }
+  for (const bool reconnect : {true, false}) {
+    std::string text;
+    append_remote_disconnect(text, reconnect);
+    EXPECT_EQ(decode_remote_disconnect(text), reconnect);
+  }
+}
+
 TEST(CableNames, ConnectionIdentifierIsSorted) {
   const std::array<std::string_view, 3> identifiers = {"tenant", "Zoe", "7"};
   EXPECT_EQ(connection_identifier(identifiers), "7:Zoe:tenant");

@@ -44,6 +44,45 @@ std::string delivered(std::string_view identifier, const Json& message) {
   return Json({{"identifier", identifier}, {"message", message}}).dump();
 }
 
+// --- The test adapter ------------------------------------------------------------------
+
+class Greeter : public Channel {
+  void subscribed() override { stream_from("greetings"); }
+  void receive(const Json& data) override { (void)broadcast("greetings", {{"hello", data["name"]}}); }
+};
+
+TEST(TestAdapter, RemembersWhatWasBroadcastAsRailsDoes) {
+  Options options = local();
+  options.adapter = AdapterChoice::test;
+  Server server(options);
+  server.cable("/cable").channel<Greeter>("Greeter");
+  EXPECT_EQ(server.broadcasts("s"), std::vector<std::string>());  // nor before it starts
+  ASSERT_TRUE(server.start());
+  EXPECT_EQ(server.broadcast("s", Json{{"n", 1}}), BroadcastStatus::ok);
+  EXPECT_EQ(server.broadcast("s", "text"), BroadcastStatus::ok);
+  EXPECT_EQ(server.broadcast({{"t", "1.10"}, {"s", "2"}, {"t", "3"}}), BroadcastStatus::ok);
+  EXPECT_EQ(server.publisher("t").publish("4"), BroadcastStatus::ok);
+  EXPECT_EQ(server.broadcasts("s"), (std::vector<std::string>{R"({"n":1})", R"("text")", "2"}));
+  EXPECT_EQ(server.broadcasts("t"), (std::vector<std::string>{"1.10", "3", "4"}));
+  EXPECT_EQ(server.broadcasts("u"), std::vector<std::string>());
+
+  const std::string identifier = R"({"channel":"Greeter"})";
+  Peer peer(server.addresses()[0]);
+  ASSERT_EQ(peer.upgrade("/cable"), 101);
+  peer.next();
+  peer.send_text(subscribe(identifier));
+  EXPECT_EQ(peer.next(), confirmed(identifier));
+  peer.send_text(perform(identifier, {{"name", "Ann"}}));
+  EXPECT_EQ(peer.next(), delivered(identifier, {{"hello", "Ann"}}));
+  EXPECT_EQ(server.broadcasts("greetings"), std::vector<std::string>{R"({"hello":"Ann"})"});
+
+  server.clear_broadcasts("s");
+  EXPECT_EQ(server.broadcasts("s"), std::vector<std::string>());
+  EXPECT_EQ(server.broadcasts("t").size(), 3u);
+  server.clear_broadcasts();
+  EXPECT_EQ(server.broadcasts("t"), std::vector<std::string>());
+}
+
 // --- A life --------------------------------------------------------------------------
 
 TEST(Server, PicksAPortAndServesOnIt) {

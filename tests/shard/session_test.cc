@@ -401,6 +401,107 @@ TEST(Session, TheConnectionIsKnownByWhatItsIdentifiersContribute) {
   EXPECT_EQ(known, "7:Z2lkOi8vYXBwL1VzZXIvMQ");
 }
 
+TEST(Session, WhoeverItIsCanBeDisconnectedOnEveryShard) {
+  World world({.shards = 3});
+  std::string who = "7";
+  world.scripts().connect = [&](Session& session, const Exchange&) {
+    if (!who.empty()) session.identify("user", who, who);
+    return CallResult::ok;
+  };
+  const auto published = [&](std::string_view channel, std::string_view message) {
+    ASSERT_TRUE(world.publish(channel, message));
+    world.settle();
+  };
+  std::vector<Client*> theirs, others;
+  for (ShardIndex shard = 0; shard < 3; ++shard) {
+    for (int i = 0; i < 3; ++i) theirs.push_back(&world.open_cable(shard));
+  }
+  for (const char* name : {"70", ""}) {
+    who = name;
+    others.push_back(&world.open_cable(1));
+  }
+  EXPECT_EQ(world.context().identities.size(), 2u);
+  // Two that have left, first and last of their list, are not looked for.
+  theirs.back()->vanish();
+  theirs.front()->vanish();
+  theirs.pop_back();
+  theirs.erase(theirs.begin());
+  world.settle();
+
+  published("action_cable/7", R"({"type":"unknown","reconnect":true})");
+  published("action_cable/", R"({"type":"disconnect"})");
+  published("action_cable", R"({"type":"disconnect"})");
+  for (const Client* client : theirs) EXPECT_FALSE(client->close_code());
+  EXPECT_EQ(world.total(&Counters::remote_disconnects), 1u) << "of nobody";
+
+  published("action_cable/7", R"({"type":"disconnect","reconnect":false})");
+  for (Client* client : theirs) {
+    EXPECT_EQ(client->texts().back(), R"({"type":"disconnect","reason":"remote","reconnect":false})");
+    EXPECT_EQ(client->close_code(), 1000u);
+  }
+  for (const Client* client : others) EXPECT_FALSE(client->close_code());
+  EXPECT_TRUE(world.run_until([&] { return world.ended_by(EndReason::remote) == theirs.size(); }));
+  EXPECT_EQ(world.context().identities.size(), 1u);
+}
+
+// What the excluded one had not been sent yet still comes, before and behind the message.
+TEST(Session, AMessageIsKeptFromTheSocketItNames) {
+  World world({.shards = 2});
+  world.context().socket_seed = 1;
+  std::vector<std::string> sids;
+  world.scripts().connect = [&](Session& session, const Exchange&) {
+    sids.push_back(session.socket_id());
+    return CallResult::ok;
+  };
+  std::vector<Client*> clients;
+  for (const ShardIndex shard : {0, 1, 1}) {
+    Client& client = world.connect(shard);
+    client.upgrade("/cable");
+    ASSERT_TRUE(world.run_until([&] { return !client.texts().empty(); }));
+    EXPECT_EQ(client.texts().front(), R"({"type":"welcome","sid":")" + sids.back() + "\"}");
+    client.subscribe(chat_room("7"));
+    client.subscribe(R"({"channel":"ChatChannel", "room_id":"7"})");  // the same stream once more
+    clients.push_back(&client);
+  }
+  world.settle();
+  const auto say = [&](const std::string& text, std::string_view excluded) {
+    MessageRef message =
+        Message::create("chat_7", hash64("chat_7"), PayloadKind::text, as_bytes(text), nullptr);
+    if (const auto socket = world.context().named_socket(excluded)) message->exclude(*socket);
+    ASSERT_TRUE(world.shard(world.home_of("chat_7")).publish_from_outside(std::move(message)));
+    world.settle();
+  };
+  const auto heard = [&](size_t who, const std::string& text) {
+    return clients[who]->count(sim::cable_message(chat_room("7"), text));
+  };
+  clients[1]->reading = false;
+  const std::string big = "\"" + std::string(200'000, 'x') + "\"";
+  say(big, {});
+  say("1", sids[1]);
+  say("2", {});
+  say("3", sids[0]);
+  say("4", sids[1]);
+  say("5", "0123456789abcdef0123456789abcdef");  // somebody's elsewhere
+  clients[1]->reading = true;
+  world.settle();
+  const auto whole = [&](size_t who) {
+    std::string seen;
+    for (const char* text : {"1", "2", "3", "4", "5"}) seen.append(heard(who, text), *text);
+    return seen;
+  };
+  EXPECT_EQ(whole(0), "1245");
+  EXPECT_EQ(whole(1), "235");
+  EXPECT_EQ(whole(2), "12345");
+  std::string order;
+  for (const std::string& text : clients[1]->texts()) {
+    if (!text.starts_with(R"({"identifier":"{\"channel\":\"ChatChannel\",\"room_id\")")) continue;
+    if (text.find("\"message\":") != text.npos) order += text.size() > 100'000 ? 'B' : text[text.size() - 2];
+  }
+  EXPECT_EQ(order, "B235");
+  // Of the other subscription of the same connection likewise.
+  EXPECT_EQ(clients[1]->texts().size(), 1u + 2 + 2 * 4);
+}
+
 TEST(Session, DisconnectIsToldOnceBehindEveryUnsubscribed) {
   World world({});
   Client& client = world.open_cable();
