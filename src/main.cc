@@ -7,9 +7,12 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "app/config.h"
 #include "app/demo.h"
+#include "app/generate.h"
+#include "app/publish.h"
 #include "app/ticker.h"
 #include "ringcast/ringcast.h"
 
@@ -43,6 +46,11 @@ std::string greeting(const ringcast::Server& server) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "generate") {
+    return ringcast::generate_command(argc - 1, argv + 1);
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "publish")
+    return ringcast::publish_command(argc - 1, argv + 1);
   ringcast::CommandLine line = ringcast::read_command_line(argc, argv);
   if (line.exit_status) {
     write_out(stdout, line.output);

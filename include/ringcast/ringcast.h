@@ -5,6 +5,7 @@
 #include "ringcast/broadcast.h"
 #include "ringcast/channel.h"
 #include "ringcast/connection.h"
+#include "ringcast/engine_publisher.h"
 #include "ringcast/json.h"
 #include "ringcast/log.h"
 #include "ringcast/option_table.h"

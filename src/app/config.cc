@@ -9,7 +9,8 @@ namespace ringcast {
 namespace {
 
 constexpr std::string_view kSynopsis =
-    "Serves Action Cable on /cable, raw WebSockets on /websocket and a demo of both on /.";
+    "Serves Action Cable on /cable, raw WebSockets on /websocket and a demo of both on /.\n"
+    "ringcast publish --help and ringcast generate --help speak of its other commands.";
 
 void add_own_rows(OptionTable& table, Config& config) {
   table.section("What is served");

@@ -1,0 +1,179 @@
+// `ringcast publish`: through a server, and straight into a real Redis or PostgreSQL, as a shell would use it.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import WebSocket from "ws";
+import { engines } from "./engines.mjs";
+import { freePort, kBinary, Server, within } from "./server.mjs";
+
+async function publish(args, input = "") {
+  const process = spawn(kBinary, ["publish", ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  const said = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) process[name].setEncoding("utf8").on("data", (text) => (said[name] += text));
+  process.stdin.on("error", () => {}); // it may end before it has read everything
+  process.stdin.end(input);
+  const [code] = await within(once(process, "close"), () => `publish to end\n${said.stderr}`);
+  return { code, ...said };
+}
+
+// What reaches a subscriber of the demo's chat in that room, whole and in order: so many messages.
+class Reader {
+  static async on(server, room) {
+    const reader = new Reader();
+    reader.socket = new WebSocket(server.url("/cable"), ["actioncable-v1-json"]);
+    const confirmed = new Promise((resolve) => (reader.confirmed = resolve));
+    reader.socket.on("message", (data) => {
+      const message = JSON.parse(data);
+      if (message.type === "confirm_subscription") reader.confirmed();
+      if (!message.type) reader.take(message.message);
+    });
+    const identifier = JSON.stringify({ channel: "ChatChannel", room_id: room });
+    reader.socket.on("open", () => reader.socket.send(JSON.stringify({ command: "subscribe", identifier })));
+    await within(confirmed, "the subscription");
+    return reader;
+  }
+
+  heard = [];
+
+  take(message) {
+    this.heard.push(message);
+    if (this.heard.length === this.wanted) this.enough();
+  }
+
+  async first(count) {
+    this.wanted = count;
+    if (this.heard.length < count) {
+      await within(new Promise((resolve) => (this.enough = resolve)), () => `${count} messages: ${this.heard.length} came`, 60000);
+    }
+    return this.heard.splice(0, count);
+  }
+
+  close() {
+    this.socket.terminate();
+  }
+}
+
+const kMany = 100000;
+const many = Array.from({ length: kMany }, (_, i) => `{"n":${i}}\n`).join("");
+
+// Publishes them all by `way` and has them read.
+async function expectManyInOrder(t, way, server, room) {
+  const reader = await Reader.on(server, room);
+  const begin = performance.now();
+  const done = await publish([`chat_${room}`, "-", ...way], many);
+  const seconds = (performance.now() - begin) / 1000;
+  assert.deepEqual(done, { code: 0, stdout: `${kMany} accepted\n`, stderr: "" });
+  const heard = await reader.first(kMany);
+  assert.ok(heard.every(({ n }, i) => n === i), "all of them in order");
+  t.diagnostic(`${kMany} lines in ${seconds.toFixed(2)} s: ${Math.round(kMany / seconds)} a second`);
+  reader.close();
+}
+
+describe("ringcast publish", () => {
+  let folder, server, key, way;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "ringcast-publish-"));
+    key = join(folder, "key");
+    writeFileSync(key, "the key of this test\n".replaceAll(" ", "-"));
+    server = await Server.start({ args: ["--broadcast-key-file", key] });
+    way = ["--url", server.origin, "--broadcast-key-file", key];
+  });
+  after(async () => {
+    await server?.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  test("one message, as it is written", async () => {
+    const reader = await Reader.on(server, "one");
+    assert.deepEqual(await publish(["chat_one", '{"price":1.10,"text":"<ü>"}', ...way]), { code: 0, stdout: "1 accepted\n", stderr: "" });
+    assert.deepEqual(await reader.first(1), [{ price: 1.1, text: "<ü>" }]);
+    assert.deepEqual(await publish([...way, "chat_one", "-5"]), { code: 0, stdout: "1 accepted\n", stderr: "" });
+    assert.deepEqual(await reader.first(1), [-5]);
+    reader.close();
+  });
+
+  test("a hundred thousand lines arrive in order through a server", (t) => expectManyInOrder(t, way, server, "many"));
+
+  test("a line that is no JSON ends it, by its number; what came before is published", async () => {
+    const reader = await Reader.on(server, "bad");
+    const { code, stdout, stderr } = await publish(["chat_bad", ...way], '1\n\n"two"\r\n{three\n4\n');
+    assert.equal(code, 1);
+    assert.equal(stdout, "2 accepted\n");
+    assert.match(stderr, /^ringcast publish: line 4: this is not JSON/);
+    assert.deepEqual(await reader.first(2), [1, "two"]);
+    reader.close();
+  });
+
+  test("what goes wrong is said in a sentence", async () => {
+    const dead = `http://127.0.0.1:${await freePort()}`;
+    for (const [args, code, stderr] of [
+      [["s", "1", "--url", server.origin], 1, /the server answered 401: /],
+      [["s".repeat(2000), "1", ...way], 1, /the server answered 413: /],
+      [["s", "1", "--url", dead], 1, /refused/],
+      [["s", "{", ...way], 1, /not JSON/],
+      [[], 2, /a stream is wanted/],
+      [["s", "1", "2"], 2, /a stream is wanted/],
+      [["s", "1", "--url", "ftp://x"], 2, /no address/],
+      [["s", "1", "--nonsense"], 2, /--nonsense/],
+      [["s", "1", ...way, "--redis-url", "redis://x"], 2, /one of them is enough/],
+      [["s", "1", "--adapter", "test"], 2, /no engine/],
+    ]) {
+      const done = await publish(args);
+      assert.equal(done.code, code, `${args}: ${done.stderr}`);
+      assert.match(done.stderr, stderr);
+    }
+  });
+
+  test("a message that is too large is named by its line, and the others around it are not", async () => {
+    const large = JSON.stringify("x".repeat(1100000));
+    const { code, stdout, stderr } = await publish(["chat_large", ...way], `1\n2\n${large}\n`);
+    assert.equal(code, 1);
+    assert.equal(stdout, "2 accepted\n");
+    assert.match(stderr, /line 3: the server answered 413/);
+  });
+});
+
+for (const [name, Engine, options] of engines) {
+  describe(`ringcast publish, straight into ${name}`, options, () => {
+    let engine, server, way, folder;
+
+    before(async () => {
+      engine = await Engine.start();
+      server = await Server.start({ args: [...engine.flags, "--channel-prefix", "app"] });
+      way = [...engine.flags.slice(2), "--channel-prefix", "app"]; // which adapter, the URL says
+      folder = mkdtempSync(join(tmpdir(), "ringcast-publish-"));
+    });
+    after(async () => {
+      await server?.stop();
+      await engine?.stop();
+      rmSync(folder, { recursive: true });
+    });
+
+    test("a hundred thousand lines arrive in order", (t) => expectManyInOrder(t, way, server, "many"));
+
+    test("config/cable.yml says where, too", async () => {
+      const yml = join(folder, "cable.yml");
+      const url = engine.flags.at(-1);
+      writeFileSync(yml, `production:\n  adapter: ${engine.flags[1]}\n  url: ${url}\n  channel_prefix: app\n`);
+      const reader = await Reader.on(server, "yml");
+      assert.equal((await publish(["chat_yml", '{"from":"yml"}', "--cable-yml", yml])).code, 0);
+      assert.deepEqual(await reader.first(1), [{ from: "yml" }]);
+      reader.close();
+    });
+
+    if (name === "PostgreSQL") {
+      test("a payload beyond what it carries is named", async () => {
+        const { code, stdout, stderr } = await publish(["s", "-", ...way], `1\n"${"x".repeat(8000)}"\n`);
+        assert.equal(code, 1);
+        assert.equal(stdout, "1 accepted\n");
+        assert.match(stderr, /line 2: the message is larger/);
+      });
+    }
+  });
+}
