@@ -362,7 +362,7 @@ int publish_command(int argc, const char* const* argv) {
   if (problem.empty()) problem = unfinished;
   std::printf("%llu accepted\n", static_cast<unsigned long long>(way->accepted()));
   std::fflush(stdout);
-  return problem.empty() ? 0 : complain(problem, 1);
+  return problem.empty() ? 0 : end_with(problem, 1);
 }
 
 }  // namespace ringcast

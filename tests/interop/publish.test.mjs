@@ -17,7 +17,7 @@ async function publish(args, input = "") {
   for (const name of ["stdout", "stderr"]) process[name].setEncoding("utf8").on("data", (text) => (said[name] += text));
   process.stdin.on("error", () => {}); // it may end before it has read everything
   process.stdin.end(input);
-  const [code] = await within(once(process, "close"), () => `publish to end\n${said.stderr}`);
+  const [code] = await within(once(process, "close"), () => `publish to end\n${said.stderr}`, 60000);
   return { code, ...said };
 }
 
@@ -34,11 +34,13 @@ class Reader {
     });
     const identifier = JSON.stringify({ channel: "ChatChannel", room_id: room });
     reader.socket.on("open", () => reader.socket.send(JSON.stringify({ command: "subscribe", identifier })));
+    reader.socket.on("close", (code) => (reader.closed = code));
     await within(confirmed, "the subscription");
     return reader;
   }
 
   heard = [];
+  enough = () => {};
 
   take(message) {
     this.heard.push(message);
@@ -48,7 +50,7 @@ class Reader {
   async first(count) {
     this.wanted = count;
     if (this.heard.length < count) {
-      await within(new Promise((resolve) => (this.enough = resolve)), () => `${count} messages: ${this.heard.length} came`, 60000);
+      await within(new Promise((resolve) => (this.enough = resolve)), () => `${count} messages: ${this.heard.length} came, closed: ${this.closed}`, 60000);
     }
     return this.heard.splice(0, count);
   }
@@ -58,19 +60,20 @@ class Reader {
   }
 }
 
-const kMany = 100000;
-const many = Array.from({ length: kMany }, (_, i) => `{"n":${i}}\n`).join("");
+// A reader on a busy machine may be slow to be scheduled; it is not what is tested here.
+const kPatient = ["--lap-grace-ms", "30000"];
 
-// Publishes them all by `way` and has them read.
-async function expectManyInOrder(t, way, server, room) {
+// Publishes so many by `way` and has them read.
+async function expectInOrder(t, many, way, server, room) {
+  const lines = Array.from({ length: many }, (_, i) => `{"n":${i}}\n`).join("");
   const reader = await Reader.on(server, room);
   const begin = performance.now();
-  const done = await publish([`chat_${room}`, "-", ...way], many);
+  const done = await publish([`chat_${room}`, "-", ...way], lines);
   const seconds = (performance.now() - begin) / 1000;
-  assert.deepEqual(done, { code: 0, stdout: `${kMany} accepted\n`, stderr: "" });
-  const heard = await reader.first(kMany);
+  assert.deepEqual(done, { code: 0, stdout: `${many} accepted\n`, stderr: "" });
+  const heard = await reader.first(many);
   assert.ok(heard.every(({ n }, i) => n === i), "all of them in order");
-  t.diagnostic(`${kMany} lines in ${seconds.toFixed(2)} s: ${Math.round(kMany / seconds)} a second`);
+  t.diagnostic(`${many} lines in ${seconds.toFixed(2)} s: ${Math.round(many / seconds)} a second`);
   reader.close();
 }
 
@@ -81,7 +84,7 @@ describe("ringcast publish", () => {
     folder = mkdtempSync(join(tmpdir(), "ringcast-publish-"));
     key = join(folder, "key");
     writeFileSync(key, "the key of this test\n".replaceAll(" ", "-"));
-    server = await Server.start({ args: ["--broadcast-key-file", key] });
+    server = await Server.start({ args: ["--broadcast-key-file", key, ...kPatient] });
     way = ["--url", server.origin, "--broadcast-key-file", key];
   });
   after(async () => {
@@ -98,7 +101,7 @@ describe("ringcast publish", () => {
     reader.close();
   });
 
-  test("a hundred thousand lines arrive in order through a server", (t) => expectManyInOrder(t, way, server, "many"));
+  test("a hundred thousand lines arrive in order through a server", (t) => expectInOrder(t, 100000, way, server, "many"));
 
   test("a line that is no JSON ends it, by its number; what came before is published", async () => {
     const reader = await Reader.on(server, "bad");
@@ -145,7 +148,7 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
 
     before(async () => {
       engine = await Engine.start();
-      server = await Server.start({ args: [...engine.flags, "--channel-prefix", "app"] });
+      server = await Server.start({ args: [...engine.flags, "--channel-prefix", "app", ...kPatient] });
       way = [...engine.flags.slice(2), "--channel-prefix", "app"]; // which adapter, the URL says
       folder = mkdtempSync(join(tmpdir(), "ringcast-publish-"));
     });
@@ -155,7 +158,9 @@ for (const [name, Engine] of [["Redis", Redis], ["PostgreSQL", Postgres]]) {
       rmSync(folder, { recursive: true });
     });
 
-    test("a hundred thousand lines arrive in order", (t) => expectManyInOrder(t, way, server, "many"));
+    // PostgreSQL takes each as a statement of its own.
+    const many = name === "PostgreSQL" ? 10000 : 100000;
+    test(`${many} lines arrive in order`, (t) => expectInOrder(t, many, way, server, "many"));
 
     test("config/cable.yml says where, too", async () => {
       const yml = join(folder, "cable.yml");
