@@ -114,6 +114,19 @@ export class Rails extends App {
     return cookies(answer);
   }
 
+  // As the button on the page does it.
+  async logout(cookie) {
+    const page = await ask(this.origin, { headers: { Cookie: cookie } });
+    const token = /name="csrf-token" content="([^"]+)"/.exec(await page.text())[1];
+    const answer = await ask(`${this.origin}/session`, {
+      method: "POST",
+      redirect: "manual",
+      headers: { Cookie: `${cookies(page)}; ${cookie}` }, // of two with one name the first counts
+      body: new URLSearchParams({ authenticity_token: token, _method: "delete" }),
+    });
+    if (answer.status !== 302) throw new Error(`nobody could log out: ${answer.status}\n${this.said}`);
+  }
+
   // A stream's name as Ringcast's $pubsub takes it.
   async signedName(stream, cookie) {
     return (await ask(`${this.origin}/stream_names/${stream}`, { headers: { Cookie: cookie } })).text();

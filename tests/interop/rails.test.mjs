@@ -258,6 +258,18 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
           assert.equal(comments.received.waiting, 0);
         }
       });
+
+      test("whoever logs out in Rails is disconnected from both, and nobody else is", async () => {
+        await rails.logout(ann);
+        const [atRails, atFirst, atSecond] = everybody;
+        for (const { chat, consumer } of [atRails, atFirst]) {
+          assert.equal(await chat.events.next(), "disconnected");
+          consumer.disconnect();
+        }
+        await rails.post("/messages", { text: "she has left", sender: "cron" });
+        assert.deepEqual(await atSecond.chat.received.next(), { message: "she has left", sender: "cron" });
+        assert.equal(atSecond.chat.events.waiting, 0);
+      });
     });
   }
 
@@ -357,6 +369,20 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
       assert.ok(rails.connections() > 0, "a WebSocket to Rails itself is seen");
       direct.socket.terminate();
       for (const { page } of [ann, ben]) assert.equal(await page.textContent("#state"), "connected");
+      await Promise.all([ann, ben].map(({ context }) => context.close()));
+    });
+
+    test("logging out on one page disconnects the others of that user", async () => {
+      const [ann, ben] = await Promise.all([login("ann"), login("ben")]);
+      const other = await ann.context.newPage();
+      await other.goto(proxy.origin);
+      await other.locator("#state").getByText("connected", { exact: true }).waitFor();
+      await ann.page.click("text=Log out");
+      await other.locator("#state").getByText("disconnected", { exact: true }).waitFor();
+      await rails.post("/messages", { text: "she has left", sender: "a controller" });
+      await heard(ben.page, "a controller: she has left");
+      assert.equal(await ben.page.textContent("#state"), "connected");
+      assert.equal(await other.locator("#chat li").count(), 0);
       await Promise.all([ann, ben].map(({ context }) => context.close()));
     });
 
