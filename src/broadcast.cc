@@ -1,4 +1,4 @@
-// Names of streams made of parts, and the Publisher. Values; any thread.
+// Names of streams made of parts, and the StreamPublisher. Values; any thread.
 #include "ringcast/broadcast.h"
 
 #include "auth/global_id.h"
@@ -41,27 +41,28 @@ std::string global_id_param(std::string_view app, std::string_view model, std::s
   return global_id_param(std::string("gid://").append(app).append("/").append(model).append("/").append(id));
 }
 
-Publisher::Publisher() = default;
-Publisher::~Publisher() = default;
-Publisher::Publisher(const Publisher&) = default;
-Publisher::Publisher(Publisher&&) noexcept = default;
-Publisher& Publisher::operator=(const Publisher&) = default;
-Publisher& Publisher::operator=(Publisher&&) noexcept = default;
-Publisher::Publisher(std::shared_ptr<const internal::PublisherCore> core) : core_(std::move(core)) {}
+StreamPublisher::StreamPublisher() = default;
+StreamPublisher::~StreamPublisher() = default;
+StreamPublisher::StreamPublisher(const StreamPublisher&) = default;
+StreamPublisher::StreamPublisher(StreamPublisher&&) noexcept = default;
+StreamPublisher& StreamPublisher::operator=(const StreamPublisher&) = default;
+StreamPublisher& StreamPublisher::operator=(StreamPublisher&&) noexcept = default;
+StreamPublisher::StreamPublisher(std::shared_ptr<const internal::StreamPublisherCore> core)
+    : core_(std::move(core)) {}
 
-BroadcastStatus Publisher::publish(Text text) const {
+BroadcastStatus StreamPublisher::publish(Text text) const {
   return core_ ? core_->publish(PayloadKind::text, as_bytes(text.view())) : BroadcastStatus::stopped;
 }
-BroadcastStatus Publisher::publish(Binary binary) const {
+BroadcastStatus StreamPublisher::publish(Binary binary) const {
   return core_ ? core_->publish(PayloadKind::binary, binary.bytes()) : BroadcastStatus::stopped;
 }
-BroadcastStatus Publisher::publish(const Json& json) const {
+BroadcastStatus StreamPublisher::publish(const Json& json) const {
   if (!core_) return BroadcastStatus::stopped;
   const std::string text = json.dump();
   return core_->publish(PayloadKind::json, as_bytes(text));
 }
 
-const std::string& Publisher::stream() const {
+const std::string& StreamPublisher::stream() const {
   static const std::string nowhere;
   return core_ ? core_->stream() : nowhere;
 }

@@ -222,6 +222,7 @@ bool AdapterEngine::received(std::string_view stream, Bytes payload, std::string
                       payload, &context_.message_bytes);
   message->mark_carried();
   if (const auto socket = context_.named_socket(excluded_socket)) message->exclude(*socket);
+  if (context_.stage_clock != nullptr) message->stamp(context_.stage_clock());
   Shard& home = home_of(stream);
   return home.publish_from_outside(std::move(message)) || home.ended();
 }

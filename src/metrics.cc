@@ -1,8 +1,11 @@
 // What a server counts, as Stats and as Prometheus text. Read from any thread: the
 // counters are relaxed atomics, so a reading is of no single instant.
 #include <array>
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "io/machine.h"
 #include "ringcast/option_table.h"
@@ -72,7 +75,6 @@ constexpr Metric kMetrics[] = {
      &Counters::callback_exceptions},
     {"ringcast_turns_total", "counter", "Turns of the reactor.", &Counters::turns},
     {"ringcast_sleeps_total", "counter", "Turns that slept.", &Counters::sleeps},
-    {"ringcast_wakes_total", "counter", "Wakes sent to other shards.", &Counters::wakes},
     {"ringcast_operations_in_flight", "gauge", "Operations the backend has not completed.",
      &Counters::operations_in_flight},
     {"ringcast_buffers_lent", "gauge", "Receive buffers lent out.", &Counters::buffers_lent},
@@ -97,6 +99,39 @@ std::string shard_label(const Shard& shard) {
 
 std::string label(const char* name, const char* value) {
   return std::string(name).append("=\"").append(value).append("\"");
+}
+
+// The shards added up, as one histogram for each stage.
+void append_stages(std::string& out, const std::vector<std::unique_ptr<Shard>>& shards) {
+  constexpr struct {
+    Stage stage;
+    const char* name;
+    const char* help;
+  } kStageMetrics[] = {
+      {Stage::publish, "ringcast_stage_publish_seconds", "From a client's message to its publish."},
+      {Stage::home, "ringcast_stage_home_seconds", "From a publish until its home shard numbers it."},
+      {Stage::fan_out, "ringcast_stage_fan_out_seconds", "From there into a listening shard's logs."},
+      {Stage::submit, "ringcast_stage_submit_seconds", "From there into its last subscriber's send."},
+  };
+  for (const auto& [stage, name, help] : kStageMetrics) {
+    append_head(out, name, "histogram", help);
+    uint64_t sum_ns = 0;
+    for (const auto& shard : shards) sum_ns += shard->stages()->of(stage).sum_ns();
+    uint64_t below = 0;
+    for (size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+      for (const auto& shard : shards) below += shard->stages()->of(stage).count(bucket);
+      char end[32] = "+Inf";
+      if (bucket + 1 < LatencyHistogram::kBuckets) {
+        std::snprintf(end, sizeof end, "%.9g", static_cast<double>(LatencyHistogram::end_ns(bucket)) / 1e9);
+      }
+      out.append(name).append("_bucket{le=\"").append(end).append("\"} ");
+      out.append(std::to_string(below)).append("\n");
+    }
+    char sum[32];
+    std::snprintf(sum, sizeof sum, "%.9f", static_cast<double>(sum_ns) / 1e9);
+    out.append(name).append("_sum ").append(sum).append("\n");
+    out.append(name).append("_count ").append(std::to_string(below)).append("\n");
+  }
 }
 
 void append_adapter(std::string& out, const AdapterState& state) {
@@ -156,6 +191,11 @@ std::string ServerCore::metrics_text() const {
     }
   }
 
+  append_head(out, "ringcast_wakes_total", "counter", "System calls that woke a sleeping shard.");
+  for (const auto& shard : shards_) {
+    append_sample(out, "ringcast_wakes_total", shard_label(*shard),
+                  context_->mailboxes.bell(shard->index()).wakes());
+  }
   append_head(out, "ringcast_conversations", "gauge", "Open WebSockets by transport.");
   for (const auto& shard : shards_) {
     append_sample(out, "ringcast_conversations", shard_label(*shard) + ",transport=\"websocket\"",
@@ -190,6 +230,7 @@ std::string ServerCore::metrics_text() const {
   append_head(out, "ringcast_kernel_tcp_memory_bytes", "gauge",
               "What the kernel holds for the TCP sockets of this network namespace.");
   append_sample(out, "ringcast_kernel_tcp_memory_bytes", {}, kernel_tcp_memory_bytes());
+  if (options_.stage_latency) append_stages(out, shards_);
   if (engine_) append_adapter(out, engine_->state());
   append_head(out, "ringcast_log_lines_lost_total", "counter", "Log lines the sink was too slow for.");
   append_sample(out, "ringcast_log_lines_lost_total", {}, logger_->dropped());

@@ -34,6 +34,8 @@ void OptionTable::add_server(Options& o) {
          "how to talk to the kernel; auto falls back to epoll and says why");
   number("spin-us", "US", o.spin_us, {0, 1'000'000},
          "look for work so long before sleeping: lower latency for a busy core; off where shards >= cores");
+  toggle("stage-latency", o.stage_latency,
+         "measure how long messages take from stage to stage inside, for /metrics");
   number("drain-seconds", "S", o.drain_seconds, {0, 3600}, "how long a stop waits for clients to leave");
 
   section("TLS and compression");

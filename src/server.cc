@@ -101,7 +101,10 @@ BroadcastStatus Server::disconnect(const Json& identifiers, bool reconnect) {
                         as_bytes(broadcast.text));
 }
 
-Publisher Server::publisher(std::string_view stream) {
+Publisher Server::publisher(PublisherOptions options) {
+  return core_->publisher(core_, options);
+}
+StreamPublisher Server::publisher(std::string_view stream) {
   return core_->publisher(core_, stream);
 }
 

@@ -26,6 +26,7 @@
 #include "io/machine.h"
 #include "io/make_backend.h"
 #include "options_parts.h"
+#include "publisher_core.h"
 #include "ringcast/option_table.h"
 #include "websocket_route.h"
 
@@ -418,6 +419,7 @@ std::string ServerCore::make_shards() {
     context_->proxies.add(network, &error);
   }
   context_->proxy_protocol = options_.proxy_protocol;
+  if (options_.stage_latency) context_->stage_clock = monotonic_now;
   if (tls_) context_->rotate_ticket_keys = [this] { rotate_ticket_keys(); };
   const OriginPolicy origins{.allowed = options_.allowed_origins, .required = options_.require_origin};
   const bool spins = options_.spin_us > 0 && count < cores;
@@ -504,8 +506,7 @@ void ServerCore::wait() {
 // --- Publishing from outside --------------------------------------------------------------
 
 BroadcastStatus ServerCore::check(std::string_view stream, PayloadKind kind, Bytes payload) {
-  const State state = state_.load(std::memory_order_acquire);
-  if (state != State::running && state != State::stopping) return BroadcastStatus::stopped;
+  if (!running()) return BroadcastStatus::stopped;
   if (stream.empty() || stream.size() > options_.stream_name_bytes ||
       payload.size() > options_.max_message_bytes) {
     outside_too_large_.fetch_add(1, std::memory_order_relaxed);
@@ -522,7 +523,6 @@ BroadcastStatus ServerCore::check(std::string_view stream, PayloadKind kind, Byt
   return BroadcastStatus::ok;
 }
 
-// Whether shards and engine take more at present.
 bool ServerCore::has_room() const {
   return context_->message_bytes.total() < options_.queued_bytes && (!engine_ || engine_->accepting());
 }
@@ -533,20 +533,32 @@ BroadcastStatus ServerCore::publish(std::string_view stream, uint64_t hash, Payl
   if (test_adapter() != nullptr) {
     return hand_to_test_adapter(Message::create(stream, hash, kind, payload, &context_->message_bytes));
   }
-  Shard& home = *shards_[shards_.front()->home_of(hash)];
+  Shard& home = home_of(hash);
   // Others may publish meanwhile: a bound that is passed by a message or two is a bound.
-  const bool room = has_room();
-  if (room &&
-      home.publish_from_outside(Message::create(stream, hash, kind, payload, &context_->message_bytes)))
-    return BroadcastStatus::ok;
+  if (has_room()) {
+    MessageRef message = Message::create(stream, hash, kind, payload, &context_->message_bytes);
+    stamp(*message);
+    if (home.publish_from_outside(std::move(message))) return BroadcastStatus::ok;
+  }
   if (home.ended()) return BroadcastStatus::stopped;
-  outside_full_.fetch_add(1, std::memory_order_relaxed);
+  count_full();
   return BroadcastStatus::full;
 }
 
 // Without the detour through its home: a test looks as soon as it has published.
 BroadcastStatus ServerCore::hand_to_test_adapter(const MessageRef& message) {
   return engine_->publish(message) ? BroadcastStatus::ok : BroadcastStatus::full;
+}
+
+// On a shard's thread a callback publishes, for a client whose request this turn received.
+void ServerCore::stamp(Message& message) const {
+  if (context_->stage_clock == nullptr) return;
+  Shard* const here = Shard::current();
+  if (here != nullptr && &here->context() == context_.get()) {
+    here->stages()->published(message, here->now());
+  } else {
+    message.stamp(context_->stage_clock());
+  }
 }
 
 BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch) {
@@ -563,6 +575,7 @@ BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch)
     home.push_back(
         Message::create(stream, hash, PayloadKind::text, as_bytes(text), &context_->message_bytes));
     if (const auto socket = context_->named_socket(exclude_socket)) home.back()->exclude(*socket);
+    stamp(*home.back());
     // More than can ever wait at once: trying again would not help.
     if (home.size() > options_.broadcast_inbox) return BroadcastStatus::too_large;
   }
@@ -577,7 +590,7 @@ BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch)
     if (room && shards_[i]->reserve_from_outside(by_home[i].size())) continue;
     for (size_t taken = 0; taken < i; ++taken) shards_[taken]->give_back_reserved(by_home[taken].size());
     if (shards_[i]->ended()) return BroadcastStatus::stopped;
-    outside_full_.fetch_add(batch.size(), std::memory_order_relaxed);
+    count_full(batch.size());
     return BroadcastStatus::full;
   }
   for (size_t i = 0; i < shards_.size(); ++i) {
@@ -586,13 +599,17 @@ BroadcastStatus ServerCore::publish(const std::vector<Server::Broadcast>& batch)
   return BroadcastStatus::ok;
 }
 
-Publisher ServerCore::publisher(std::shared_ptr<ServerCore> self, std::string_view stream) {
-  return Publisher(std::make_shared<const PublisherCore>(std::move(self), stream, hash64(stream)));
+StreamPublisher ServerCore::publisher(std::shared_ptr<ServerCore> self, std::string_view stream) {
+  return StreamPublisher(
+      std::make_shared<const StreamPublisherCore>(std::move(self), stream, hash64(stream)));
+}
+
+Publisher ServerCore::publisher(std::shared_ptr<ServerCore> self, const PublisherOptions& options) {
+  return Publisher(std::make_unique<PublisherCore>(std::move(self), options));
 }
 
 void ServerCore::set_allowed_origins(std::vector<std::string> allowed) {
-  const State state = state_.load(std::memory_order_acquire);
-  if (state != State::running && state != State::stopping) return;
+  if (!running()) return;
   const OriginPolicy policy{.allowed = std::move(allowed), .required = options_.require_origin};
   for (const auto& shard : shards_) {
     shard->post([policy](Shard& here) { here.set_origins(policy); });

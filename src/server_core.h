@@ -58,7 +58,26 @@ class ServerCore {
 
   BroadcastStatus publish(std::string_view stream, uint64_t hash, PayloadKind kind, Bytes payload);
   BroadcastStatus publish(const std::vector<Server::Broadcast>& batch);
-  Publisher publisher(std::shared_ptr<ServerCore> self, std::string_view stream);
+  StreamPublisher publisher(std::shared_ptr<ServerCore> self, std::string_view stream);
+  Publisher publisher(std::shared_ptr<ServerCore> self, const PublisherOptions& options);
+
+  // For those who bring it to the shards themselves. Whether it may be published, counted if not;
+  BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
+  // whether shards and engine take more at present;
+  bool has_room() const;
+  // when it was published, where stages are measured;
+  Instant stage_now() const { return context_->stage_clock ? context_->stage_clock() : Instant{}; }
+  // that there was none.
+  void count_full(size_t messages = 1) { outside_full_.fetch_add(messages, std::memory_order_relaxed); }
+  // Once it runs, and from then on.
+  bool running() const {
+    const State state = state_.load(std::memory_order_acquire);
+    return state == State::running || state == State::stopping;
+  }
+  Shard& shard(ShardIndex index) { return *shards_[index]; }
+  Shard& home_of(uint64_t stream_hash) { return *shards_[shards_.front()->home_of(stream_hash)]; }
+  size_t shards() const { return shards_.size(); }
+  MessageBytes& message_bytes() { return context_->message_bytes; }
 
   void set_allowed_origins(std::vector<std::string> allowed);
   // The error, or nothing: then the certificate is as before.
@@ -88,13 +107,13 @@ class ServerCore {
     const CableDefinition* cable;  // of a cable's route: what it was told later
   };
 
-  bool has_room() const;
   BroadcastStatus hand_to_test_adapter(const MessageRef& message);
+  // Right before it is given to its home.
+  void stamp(Message& message) const;
   // What no shard counts: publishes refused before one saw them, or by the engine.
   std::array<std::pair<DropReason, uint64_t>, 3> dropped_outside() const;
   bool may_add(std::string_view pattern);
   void refuse(std::string problem);
-  BroadcastStatus check(std::string_view stream, PayloadKind kind, Bytes payload);
   std::string make_shards();
   std::string open_listeners(const std::vector<std::string>& addresses, std::string_view scheme,
                              std::vector<std::vector<Descriptor>>& listeners);
@@ -157,9 +176,9 @@ constexpr BroadcastStatus told(PublishStatus status) {
   return BroadcastStatus::invalid;
 }
 
-class PublisherCore {
+class StreamPublisherCore {
  public:
-  PublisherCore(std::shared_ptr<ServerCore> server, std::string_view stream, uint64_t hash)
+  StreamPublisherCore(std::shared_ptr<ServerCore> server, std::string_view stream, uint64_t hash)
       : server_(std::move(server)), stream_(stream), hash_(hash) {}
 
   BroadcastStatus publish(PayloadKind kind, Bytes payload) const {

@@ -1,6 +1,6 @@
 // What is published and what becomes of it: Text and Binary, the answer to a
-// publish, the names of streams made of parts, and the Publisher, the fast way
-// for one that publishes to one stream for a long time.
+// publish, the names of streams made of parts, and the StreamPublisher, for one
+// stream from any thread. For a thread that publishes much: publisher.h.
 #pragma once
 
 #include <concepts>
@@ -101,20 +101,20 @@ std::string broadcasting_for(std::string_view channel_class, const StreamKey& ke
 std::string global_id_param(std::string_view app, std::string_view model, std::string_view id);
 
 namespace internal {
-class PublisherCore;
+class StreamPublisherCore;
 class ServerCore;
 }  // namespace internal
 
 // Publishes to one stream whose name was hashed and whose home was found once. Any
 // thread, also several at a time; may outlive the server, and then says `stopped`.
-class Publisher {
+class StreamPublisher {
  public:
-  Publisher();  // publishes nowhere: `stopped`
-  ~Publisher();
-  Publisher(const Publisher&);
-  Publisher(Publisher&&) noexcept;
-  Publisher& operator=(const Publisher&);
-  Publisher& operator=(Publisher&&) noexcept;
+  StreamPublisher();  // publishes nowhere: `stopped`
+  ~StreamPublisher();
+  StreamPublisher(const StreamPublisher&);
+  StreamPublisher(StreamPublisher&&) noexcept;
+  StreamPublisher& operator=(const StreamPublisher&);
+  StreamPublisher& operator=(StreamPublisher&&) noexcept;
 
   [[nodiscard]] BroadcastStatus publish(Text text) const;
   [[nodiscard]] BroadcastStatus publish(Binary binary) const;
@@ -128,9 +128,9 @@ class Publisher {
 
  private:
   friend class internal::ServerCore;
-  explicit Publisher(std::shared_ptr<const internal::PublisherCore> core);
+  explicit StreamPublisher(std::shared_ptr<const internal::StreamPublisherCore> core);
 
-  std::shared_ptr<const internal::PublisherCore> core_;
+  std::shared_ptr<const internal::StreamPublisherCore> core_;
 };
 
 }  // namespace ringcast

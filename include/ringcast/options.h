@@ -31,7 +31,8 @@ struct Options {
   uint64_t shards = 0;  // 0: as many as there are cores to run on
   std::string cpus;     // "0-3,6": pin shards to these, in turn
   BackendChoice backend = BackendChoice::automatic;
-  uint64_t spin_us = 0;  // look again for so long before sleeping; ignored where shards >= cores
+  uint64_t spin_us = 0;        // look again for so long before sleeping; ignored where shards >= cores
+  bool stage_latency = false;  // measure how long messages take inside, for metrics_text()
   uint64_t drain_seconds = 10;
 
   // --- TLS and compression ------------------------------------------------------

@@ -10,6 +10,7 @@
 #include "ringcast/log.h"
 #include "ringcast/option_table.h"
 #include "ringcast/options.h"
+#include "ringcast/publisher.h"
 #include "ringcast/request.h"
 #include "ringcast/response.h"
 #include "ringcast/server.h"

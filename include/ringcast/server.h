@@ -36,6 +36,7 @@
 #include "ringcast/json.h"
 #include "ringcast/log.h"
 #include "ringcast/options.h"
+#include "ringcast/publisher.h"
 #include "ringcast/request.h"
 #include "ringcast/response.h"
 #include "ringcast/stats.h"
@@ -213,8 +214,10 @@ class Server {
     return broadcast(broadcasting_for(channel_class, key), json);
   }
 
-  // For many messages to one stream. Before start() it publishes nowhere yet.
-  Publisher publisher(std::string_view stream);
+  // For a thread that publishes much: a way in of its own, without locks (publisher.h).
+  Publisher publisher(PublisherOptions options = {});
+  // For many messages to one stream, from any thread. Before start() it publishes nowhere yet.
+  StreamPublisher publisher(std::string_view stream);
 
   // With AdapterChoice::test: what was broadcast to a stream, oldest first, as Rails' test
   // adapter remembers it, JSON as text; whether or not anybody listened. What broadcast()

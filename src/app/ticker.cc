@@ -19,7 +19,7 @@ constexpr const char* kSymbols[] = {"ACME", "BOLT", "CEDR", "DUNE", "FLUX", "GRY
 
 struct Quote {
   std::string symbol;
-  Publisher publisher;
+  Publisher::Stream stream;
   int64_t opening_cents;
   int64_t cents;
   uint64_t sequence = 0;
@@ -67,10 +67,11 @@ Ticker::~Ticker() {
 
 void Ticker::run(Server& server) {
   std::mt19937_64 random(kSeed);
+  Publisher publisher = server.publisher();
   std::vector<Quote> quotes;
   for (const char* symbol : kSymbols) {
     const auto opening = std::uniform_int_distribution<int64_t>(2'000, 40'000)(random);
-    quotes.push_back({symbol, server.publisher(std::string("ticks:") + symbol), opening, opening});
+    quotes.push_back({symbol, publisher.stream(std::string("ticks:") + symbol), opening, opening});
   }
   std::unique_lock lock(mutex_);
   while (!stopping_) {
@@ -80,11 +81,11 @@ void Ticker::run(Server& server) {
       step(quote, random);
       quote.due = now + std::chrono::milliseconds(std::uniform_int_distribution(150, 500)(random));
       const BroadcastStatus status =
-          quote.publisher.publish({{"symbol", quote.symbol},
-                                   {"price", price_text(quote.cents)},
-                                   {"change", change_text(quote.cents - quote.opening_cents)},
-                                   {"time", unix_ms()},
-                                   {"seq", quote.sequence}});
+          publisher.publish(quote.stream, {{"symbol", quote.symbol},
+                                           {"price", price_text(quote.cents)},
+                                           {"change", change_text(quote.cents - quote.opening_cents)},
+                                           {"time", unix_ms()},
+                                           {"seq", quote.sequence}});
       // A server that is full has better things to do than old prices: the next tick
       // carries the whole truth again, and `seq` shows the hole.
       if (status == BroadcastStatus::stopped) return;

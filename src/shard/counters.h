@@ -127,7 +127,6 @@ struct Counters {
   // The reactor
   Counter turns;
   Counter sleeps;
-  Counter wakes;
   Counter operations_in_flight;  // gauge, from the backend
   Counter buffers_lent;          // gauge, from the backend
   Counter queue_overflows;       // from the backend

@@ -130,6 +130,7 @@ PublishStatus Hub::check(std::string_view stream, PayloadKind kind, Bytes payloa
 PublishStatus Hub::publish(MessageRef message) {
   const ShardIndex home = shard_.home_of(message->stream_hash());
   const auto bytes = static_cast<int64_t>(message->payload().size());
+  if (StageLatency* const stages = shard_.stages()) stages->published(*message, shard_.now());
   ShardRequest request{.kind = ShardRequest::Kind::publish, .message = std::move(message)};
   const Engine* const engine = shard_.context().engine;
   // What was deferred before must arrive before.
@@ -298,7 +299,9 @@ bool Hub::take_publish(MessageRef& message) {
   // Nobody is sent anything ahead of the acknowledgement that says so.
   if (!acknowledgements_.empty()) return false;
   const auto home = homes_.find(message->stream());
+  StageLatency* const stages = shard_.stages();
   if (home == homes_.end()) {
+    if (stages != nullptr) stages->numbered(*message);
     count_publish(*message);
     message = {};
     return true;  // nobody listens: published, to nobody
@@ -309,6 +312,7 @@ bool Hub::take_publish(MessageRef& message) {
     if (lane.size() == lane.capacity()) return false;
   }
   message->number(++home->second.offset);
+  if (stages != nullptr) stages->numbered(*message);
   count_publish(*message);
   for (const Home::Listener& listener : home->second.listeners) {
     const bool pushed = mailboxes.deliveries(shard_.index(), listener.shard)
@@ -373,6 +377,7 @@ bool Hub::deliver(Delivery& delivery) {
   if (excluded != nullptr) excluded->leave_logs_of(*stream);
   for (const auto& log : stream->logs) append(*log, message, json);
   if (excluded != nullptr) excluded->skip_to_head_of(*stream);
+  if (StageLatency* const stages = shard_.stages()) note_fanned_out(*stages, *stream, message);
   return true;
 }
 
@@ -382,6 +387,15 @@ Connection* Hub::excluded_from(const Message& message) const {
   if (socket.shard() != shard_.index()) return nullptr;
   Connection* const connection = shard_.find(socket.connection());
   return connection != nullptr && connection->is(socket) ? connection : nullptr;
+}
+
+void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message) {
+  const Instant now = stages.fanned_out(message);
+  for (const auto& log : stream.logs) {
+    if (log->subscribers.round_done()) continue;  // it took nothing
+    if (!log->rounds) log->rounds = std::make_unique<UnfinishedRounds>();
+    log->rounds->appended(log->subscribers.due(), now);
+  }
 }
 
 // What a log's subscribers are sent of a message; nothing if they cannot be sent it.
@@ -504,12 +518,16 @@ void Hub::forget_retry() {
 void Hub::walk(size_t budget) {
   while (budget > 0 && !walk_.empty()) {
     StreamLog& log = *walk_.front();
+    const size_t budget_before = budget;
     while (budget > 0 && !log.subscribers.round_done()) {
       --budget;
       Subscription* const subscription = log.subscribers.step();
       if (subscription != nullptr && subscription->cursor != log.bytes.head()) {
         shard_.sends().add(subscription->connection);
       }
+    }
+    if (log.rounds) {
+      log.rounds->stepped(budget_before - budget, log.subscribers.round_done(), *shard_.stages());
     }
     walk_.pop_front();
     if (!log.subscribers.round_done()) {

@@ -129,6 +129,7 @@ class Hub {
   Room make_room(StreamLog& log, const Message& message, Bytes json);
   bool lap(StreamLog& log, FrameLog::Cursor tail);
   std::optional<Bytes> payload_for(const StreamLog& log, const Message& message, Bytes json) const;
+  void note_fanned_out(StageLatency& stages, Stream& stream, const Message& message);
   void append(StreamLog& log, const Message& message, Bytes json);
   Connection* excluded_from(const Message& message) const;
   void drop_stream(Stream& stream);

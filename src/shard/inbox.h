@@ -57,6 +57,14 @@ class Inbox {
     tasks_.push_back(std::move(task));
     waiting_.store(true, std::memory_order_release);  // pairs with waiting()
   }
+  // For a task that would be of no use to a shard that has ended.
+  bool post_unless_closed(Task task) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    tasks_.push_back(std::move(task));
+    waiting_.store(true, std::memory_order_release);  // pairs with waiting()
+    return true;
+  }
 
   // No publish is taken any more: its shard has ended.
   void close() {

@@ -60,17 +60,24 @@ class Bell {
   }
   void awake() { asleep_.store(false, std::memory_order_relaxed); }
 
-  // Any thread, after a push.
-  void ring() {
+  // Any thread, after a push. True: the owner slept, and a system call woke it.
+  bool ring() {
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with going_to_sleep()'s
     // The first of several producers wakes; the exchange spares the others a system call.
-    if (asleep_.load(std::memory_order_relaxed) && asleep_.exchange(false, std::memory_order_relaxed)) {
-      backend_->wake();
+    if (!asleep_.load(std::memory_order_relaxed) || !asleep_.exchange(false, std::memory_order_relaxed)) {
+      return false;
     }
+    wakes_.fetch_add(1, std::memory_order_relaxed);
+    backend_->wake();
+    return true;
   }
+
+  // How often the owner was woken. Any thread.
+  uint64_t wakes() const { return wakes_.load(std::memory_order_relaxed); }
 
  private:
   alignas(kFalseSharingBytes) std::atomic<bool> asleep_{false};
+  std::atomic<uint64_t> wakes_{0};  // by whoever wakes
   Backend* backend_ = nullptr;
 };
 

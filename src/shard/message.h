@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/spsc_ring.h"
+#include "base/time.h"
 #include "shard/socket_id.h"
 
 namespace ringcast {
@@ -89,6 +90,10 @@ class Message {
   const SocketId& excluded() const { return excluded_; }
   // Before anybody else holds it.
   void exclude(const SocketId& socket) { excluded_ = socket; }
+  // When its present stage began; of no meaning unless stages are measured. Before anybody
+  // else holds it, or again.
+  Instant stamped() const { return stamped_; }
+  void stamp(Instant now) { stamped_ = now; }
 
   // Home shard only, once, while it is the only holder.
   void number(uint64_t offset) {
@@ -125,6 +130,7 @@ class Message {
   uint64_t stream_hash_;
   uint64_t offset_ = 0;
   SocketId excluded_;
+  Instant stamped_{};
 };
 
 // A counted reference. Copying takes another one; any thread.

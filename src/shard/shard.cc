@@ -37,6 +37,7 @@ Shard::Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> 
       index_(index),
       spin_(spin),
       backend_(std::move(backend)),
+      stages_(context.stage_clock ? std::make_unique<StageLatency>(context.stage_clock) : nullptr),
       prng_(seed),
       timers_(Instant{}),
       sends_(*this),
@@ -73,6 +74,7 @@ void Shard::turn() {
 
   // 1. One trip into the backend.
   completions_.clear();
+  if (stages_) stages_->submitting();
   time_ = backend_->turn(submissions_, completions_, sleep_until());
   context_.mailboxes.bell(index_).awake();
   submissions_.clear();
@@ -99,6 +101,7 @@ void Shard::turn() {
 
   // 4. What other shards and other threads left.
   drain_inbox();
+  drain_publish_rings();
   drain_mail();
   if (!waiting_for_room_.empty() && hub_.can_publish()) {
     std::vector<SlotId> waiting = std::move(waiting_for_room_);
@@ -143,6 +146,7 @@ Instant Shard::sleep_until() {
   // after it sees us asleep.
   const bool news =
       (inbox_.waiting() && inbox_messages_.empty()) || (!held && context_.mailboxes.waiting_for(index_)) ||
+      (!held && rings_have_news()) ||
       (over_ && context_.shards_over.load(std::memory_order_acquire) == context_.mailboxes.shards());
   if (news) {
     bell.awake();
@@ -153,7 +157,7 @@ Instant Shard::sleep_until() {
 }
 
 void Shard::dispatch(const Completion& completion) {
-  if (spin_ > Duration::zero()) spinning_until_ = now() + spin_;
+  stay_awake();
   if (names_connection(completion.token)) {
     // Nothing to give back for a stale one: the backend's buffers return by themselves.
     if (Connection* connection = connections_.find(connection_of(completion.token))) {
@@ -292,13 +296,20 @@ void Shard::end_if_over() {
   if (!over_) {
     if (!connections_.empty() || plain_closes_ > 0 || !submissions_.empty()) return;
     over_ = true;
-    inbox_.close();
+    close_entrances();
     if (context_.shards_over.fetch_add(1, std::memory_order_acq_rel) + 1 == shards) {
       for (ShardIndex shard = 0; shard < shards; ++shard) context_.mailboxes.bell(shard).ring();
     }
   }
-  if (context_.shards_over.load(std::memory_order_acquire) == shards)
-    ended_.store(true, std::memory_order_release);
+  if (context_.shards_over.load(std::memory_order_acquire) != shards) return;
+  // What the engine has had no room for until now was accepted, and goes nowhere.
+  for (const auto& ring : publish_rings_) {
+    while (MessageRef* const message = ring->front(context_.message_bytes)) {
+      *message = {};
+      counters_.dropped_for(DropReason::mailbox_full).add();
+    }
+  }
+  ended_.store(true, std::memory_order_release);
 }
 
 }  // namespace ringcast

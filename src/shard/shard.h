@@ -43,8 +43,10 @@
 #include "shard/inbox.h"
 #include "shard/limits.h"
 #include "shard/mailbox.h"
+#include "shard/publish_ring.h"
 #include "shard/routes.h"
 #include "shard/send_batch.h"
+#include "shard/stage_latency.h"
 
 namespace ringcast {
 
@@ -76,6 +78,7 @@ struct ServerContext {
   // Filled before any shard turns.
   class Engine* engine =
       nullptr;  // carries messages between processes, if there are others; outlives the shards
+  StageLatency::Clock stage_clock = nullptr;  // null: stages are not measured
   TrustedProxies proxies;
   std::function<void()> rotate_ticket_keys;  // asked now and then; empty without TLS
   uint64_t socket_seed = 0;                  // of the ids that sockets are told; 0: they are told none
@@ -128,6 +131,14 @@ class Shard {
 
   void post(Inbox::Task task);
 
+  // From now on what is pushed into `ring` is published here, which must be the home of
+  // its streams. False: the shard is over. A push is followed by ring_bell().
+  bool attach(std::shared_ptr<PublishRing> ring);
+  // Its publisher is gone; what is left in it is published all the same.
+  void detach(std::shared_ptr<PublishRing> ring);
+  // True: it slept, and was woken with a system call.
+  bool ring_bell() { return context_.mailboxes.bell(index_).ring(); }
+
   const Counters& counters() const { return counters_; }
   ShardIndex index() const { return index_; }
   const char* backend_name() const { return backend_->name(); }
@@ -162,6 +173,8 @@ class Shard {
   Logger& logger() { return context_.logger; }
   Counters& counters() { return counters_; }
   Hub& hub() { return hub_; }
+  StageLatency* stages() { return stages_.get(); }  // null: not measured
+  const StageLatency* stages() const { return stages_.get(); }
   TimerWheel& timers() { return timers_; }
   SendBatch& sends() { return sends_; }
   uint64_t random() { return prng_.next(); }
@@ -241,6 +254,10 @@ class Shard {
   ShardIndex least_loaded() const;
   void close_listeners();
   void drain_inbox();
+  void drain_publish_rings();
+  void close_entrances();
+  bool rings_have_news() const;
+  void stay_awake();
   void drain_requests(ShardIndex from);
   void drain_deliveries(ShardIndex from);
   void drain_mail();
@@ -260,6 +277,7 @@ class Shard {
   const std::unique_ptr<Backend> backend_;
   TurnTime time_;
   Counters counters_;
+  const std::unique_ptr<StageLatency> stages_;
   Prng prng_;
   TimerWheel timers_;
   SendBatch sends_;
@@ -290,6 +308,8 @@ class Shard {
   std::vector<MessageRef> inbox_messages_;
   size_t inbox_taken_ = 0;
   std::vector<Inbox::Task> tasks_;
+  std::vector<std::shared_ptr<PublishRing>> publish_rings_;
+  size_t first_ring_ = 0;
   std::vector<size_t> per_home_;  // of the publications being counted
   ShardIndex first_lane_ = 0;
   bool mail_left_ = false;      // a bound was reached: look again at once

@@ -54,9 +54,25 @@ void Shard::post(Inbox::Task task) {
   context_.mailboxes.bell(index_).ring();
 }
 
+bool Shard::attach(std::shared_ptr<PublishRing> ring) {
+  if (!inbox_.post_unless_closed([ring](Shard& here) { here.publish_rings_.push_back(ring); })) return false;
+  ring_bell();
+  return true;
+}
+
+void Shard::detach(std::shared_ptr<PublishRing> ring) {
+  post([ring = std::move(ring)](Shard&) { ring->abandon(); });
+}
+
+// The shard has been given something: more is likely to follow.
+void Shard::stay_awake() {
+  if (spin_ > Duration::zero()) spinning_until_ = now() + spin_;
+}
+
 void Shard::drain_inbox() {
   requests_wait_ = mail_left_ = false;
   if (inbox_.waiting()) {
+    stay_awake();
     // Messages stay in the inbox, where they count against its bound, until those
     // taken before are gone.
     inbox_.take(inbox_messages_.empty() ? &inbox_messages_ : nullptr, tasks_);
@@ -74,6 +90,51 @@ void Shard::drain_inbox() {
   }
 }
 
+// What the publishers of this shard's streams have pushed.
+void Shard::drain_publish_rings() {
+  if (publish_rings_.empty()) return;
+  // A different one goes first every turn, so that none is served last for ever.
+  first_ring_ = (first_ring_ + 1) % publish_rings_.size();
+  bool any_abandoned = false;
+  for (size_t i = 0; i < publish_rings_.size(); ++i) {
+    PublishRing& ring = *publish_rings_[(first_ring_ + i) % publish_rings_.size()];
+    any_abandoned = any_abandoned || ring.abandoned();
+    if (ring.exhausted()) continue;
+    stay_awake();
+    // What is published and in no log yet is bounded; the rest waits where it is, and its
+    // publisher will find the ring full.
+    if (context_.message_bytes.total() >= limits().queued_bytes) {
+      requests_wait_ = true;
+      continue;
+    }
+    size_t taken = 0;
+    for (; taken < kLaneBatchMax; ++taken) {
+      MessageRef* const message = ring.front(context_.message_bytes);
+      if (message == nullptr) break;
+      if (hub_.take_publish(*message)) continue;
+      requests_wait_ = true;
+      break;
+    }
+    if (taken == kLaneBatchMax) mail_left_ = true;
+  }
+  if (any_abandoned) {
+    std::erase_if(publish_rings_, [](const auto& ring) { return ring->abandoned() && ring->exhausted(); });
+  }
+}
+
+bool Shard::rings_have_news() const {
+  return std::ranges::any_of(publish_rings_, [](const auto& ring) { return !ring->empty(); });
+}
+
+// No publish is taken from outside any more; those that were are.
+void Shard::close_entrances() {
+  inbox_.close();
+  drain_inbox();  // whoever attached a ring in time
+  for (const auto& ring : publish_rings_) ring->close();
+  drain_publish_rings();
+  hub_.ring_bells();
+}
+
 // Requests first: what is published here and delivered here then leaves in this turn.
 void Shard::drain_mail() {
   const ShardIndex shards = context_.mailboxes.shards();
@@ -88,6 +149,7 @@ void Shard::drain_mail() {
 
 void Shard::drain_requests(ShardIndex from) {
   auto& lane = context_.mailboxes.requests(from, index_);
+  if (lane.front() != nullptr) stay_awake();
   for (size_t taken = 0; ShardRequest* const request = lane.front(); ++taken) {
     if (taken == kLaneBatchMax) {
       mail_left_ = true;
@@ -105,6 +167,7 @@ void Shard::drain_requests(ShardIndex from) {
 
 void Shard::drain_deliveries(ShardIndex from) {
   auto& lane = context_.mailboxes.deliveries(from, index_);
+  if (lane.front() != nullptr) stay_awake();
   for (size_t taken = 0; Delivery* const delivery = lane.front(); ++taken) {
     if (taken == kLaneBatchMax) {
       mail_left_ = true;

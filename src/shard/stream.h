@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "shard/frame_log.h"
 #include "shard/limits.h"
+#include "shard/stage_latency.h"
 
 namespace ringcast {
 
@@ -49,6 +50,7 @@ class SubscriberRing {
   // An append: everyone is due again.
   void start_round() { due_ = static_cast<uint32_t>(members_.size()); }
   bool round_done() const { return due_ == 0; }
+  size_t due() const { return due_; }  // steps to the end of the round
 
   // One step of the hand: whom it met, or null at a hole. Only while a round is on.
   Subscription* step();
@@ -90,8 +92,9 @@ struct StreamLog {
   std::string_view suffix;
   FrameLog bytes;
   SubscriberRing subscribers;
-  bool walking = false;  // in the hub's walk
-  Instant lap_check{};   // no cursor can be lapped before
+  bool walking = false;                      // in the hub's walk
+  std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured
+  Instant lap_check{};                       // no cursor can be lapped before
 };
 
 struct Stream {

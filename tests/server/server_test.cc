@@ -666,7 +666,7 @@ TEST(Server, ConnectionClassesDecide) {
 
 // --- Publishing from any thread ------------------------------------------------------------
 
-TEST(Publisher, ManyThreadsKeepEachTheirOrder) {
+TEST(StreamPublisher, ManyThreadsKeepEachTheirOrder) {
   constexpr int kThreads = 4, kEach = 500;
   Server server(local());
   server.websocket("/", {.open = [](WebSocket& socket) { socket.stream_from("numbers"); }});
@@ -695,8 +695,8 @@ TEST(Publisher, ManyThreadsKeepEachTheirOrder) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(Publisher, OutlivesItsServer) {
-  Publisher nowhere;
+TEST(StreamPublisher, OutlivesItsServer) {
+  StreamPublisher nowhere;
   EXPECT_EQ(nowhere.publish("x"), BroadcastStatus::stopped);
   {
     Server server(local(1));

@@ -1,0 +1,140 @@
+// PublishRing against a queue of strings, at every alignment of its end; and two threads.
+#include "shard/publish_ring.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/prng.h"
+
+namespace ringcast {
+namespace {
+
+std::string ring_text(const MessageRef& message) {
+  return std::string(message->stream()) + "|" + std::string(as_text(message->payload()));
+}
+
+std::string take_text(PublishRing& ring, MessageBytes& account) {
+  MessageRef* const message = ring.front(account);
+  if (message == nullptr) return "nothing";
+  std::string text = ring_text(*message);
+  *message = {};
+  return text;
+}
+
+TEST(PublishRing, KeepsWholeMessagesInOrderWhateverTheirSizes) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Prng random(seed);
+    MessageBytes account;
+    PublishRing ring(4096);
+    std::deque<std::string> expected;
+    uint64_t pushed = 0, refused = 0;
+    for (int step = 0; step < 5000; ++step) {
+      if (random.chance(0.5)) {
+        const std::string stream(1 + random.below(40), 's');
+        const std::string payload(random.below(random.chance(0.2) ? 900 : 60),
+                                  static_cast<char>('a' + step % 26));
+        const bool apart = random.chance(0.1);
+        const bool ok = apart
+                            ? ring.try_push(Message::create(stream, 7, PayloadKind::text, as_bytes(payload)))
+                            : ring.try_push(stream, 7, PayloadKind::text, as_bytes(payload));
+        ok ? ++pushed : ++refused;
+        if (ok) expected.push_back(stream + "|" + payload);
+      } else {
+        EXPECT_EQ(ring.exhausted(), expected.empty());
+        ASSERT_EQ(take_text(ring, account), expected.empty() ? "nothing" : expected.front())
+            << "seed " << seed;
+        if (!expected.empty()) expected.pop_front();
+      }
+    }
+    EXPECT_GT(pushed, 1000u);
+    EXPECT_GT(refused, 10u) << "never full";
+    while (!expected.empty()) {
+      ASSERT_EQ(take_text(ring, account), expected.front());
+      expected.pop_front();
+    }
+    EXPECT_EQ(take_text(ring, account), "nothing");
+    EXPECT_EQ(account.total(), 0u);
+  }
+}
+
+TEST(PublishRing, TheLongestMessageAlwaysFitsIntoAnEmptyRing) {
+  MessageBytes account;
+  PublishRing ring(5000);  // becomes 8192
+  const std::string longest(ring.inline_bytes_max() - 1, 'x');
+  EXPECT_GT(longest.size(), 2000u);
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(ring.try_push("s", 1, PayloadKind::binary, as_bytes(longest)));
+    ASSERT_EQ(take_text(ring, account).size(), longest.size() + 2);
+    ASSERT_TRUE(ring.try_push("t", 1, PayloadKind::text, {}));  // so that the end comes everywhere
+    ASSERT_EQ(take_text(ring, account), "t|");
+  }
+}
+
+TEST(PublishRing, ShowsAMessageUntilItIsTaken) {
+  MessageBytes account;
+  PublishRing ring(4096);
+  ASSERT_TRUE(ring.try_push("s", 99, PayloadKind::json, as_bytes(std::string_view("1"))));
+  EXPECT_FALSE(ring.empty());
+  MessageRef* const message = ring.front(account);
+  ASSERT_NE(message, nullptr);
+  EXPECT_EQ((*message)->stream_hash(), 99u);
+  EXPECT_EQ((*message)->kind(), PayloadKind::json);
+  EXPECT_GT(account.total(), 0u);
+  EXPECT_TRUE(ring.empty());       // nothing that was not shown …
+  EXPECT_FALSE(ring.exhausted());  // … but it is still there
+  EXPECT_EQ(ring.front(account), message);
+  *message = {};
+  EXPECT_EQ(ring.front(account), nullptr);
+  EXPECT_TRUE(ring.exhausted());
+}
+
+TEST(PublishRing, WhatIsLeftGoesWithIt) {
+  MessageBytes account;
+  {
+    PublishRing ring(4096);
+    ASSERT_TRUE(ring.try_push("s", 1, PayloadKind::text, as_bytes(std::string_view("shown"))));
+    ASSERT_NE(ring.front(account), nullptr);
+    ASSERT_TRUE(ring.try_push("s", 1, PayloadKind::text, as_bytes(std::string_view("in the ring"))));
+    ASSERT_TRUE(ring.try_push(
+        Message::create("s", 1, PayloadKind::text, as_bytes(std::string_view("apart")), &account)));
+    EXPECT_FALSE(ring.closed());
+    ring.close();
+    EXPECT_TRUE(ring.closed());
+  }
+  EXPECT_EQ(account.total(), 0u);
+}
+
+TEST(PublishRing, TwoThreads) {
+  constexpr uint64_t kMessages = 30'000;
+  MessageBytes account;
+  PublishRing ring(4096);
+  std::thread publisher([&] {
+    for (uint64_t i = 0; i < kMessages;) {
+      const std::string payload = std::to_string(i) + std::string(i % 97, '.');
+      const bool pushed = i % 31 == 0
+                              ? ring.try_push(Message::create("s", i, PayloadKind::text, as_bytes(payload)))
+                              : ring.try_push("s", i, PayloadKind::text, as_bytes(payload));
+      pushed ? void(++i) : std::this_thread::yield();
+    }
+  });
+  for (uint64_t i = 0; i < kMessages;) {
+    MessageRef* const message = ring.front(account);
+    if (message == nullptr) {
+      std::this_thread::yield();
+      continue;
+    }
+    ASSERT_EQ((*message)->stream_hash(), i);
+    ASSERT_EQ(ring_text(*message), "s|" + std::to_string(i) + std::string(i % 97, '.'));
+    *message = {};
+    ++i;
+  }
+  publisher.join();
+  EXPECT_TRUE(ring.exhausted());
+}
+
+}  // namespace
+}  // namespace ringcast
