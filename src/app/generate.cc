@@ -157,9 +157,9 @@ bool add_line(std::map<std::string, std::string>& files, const char* path, std::
   std::string& text = files[path];
   const size_t at = text.find(mark);
   if (at == text.npos) {
-    problem = std::string(path) + " has no line '" +
-              std::string(mark.substr(mark.find('/'), mark.size() - 1 - mark.find('/'))) +
-              "': put it back, or add by hand: " + line.substr(0, line.size() - 1);
+    const std::string_view comment = mark.substr(mark.find('/'), mark.size() - 1 - mark.find('/'));
+    problem.assign(path).append(" has no line '").append(comment);
+    problem.append("': put it back, or add by hand: ").append(line, 0, line.size() - 1);
     return false;
   }
   text.insert(at, line);
