@@ -141,8 +141,11 @@ endif
 # UNITY="src tests" compiles the files below src and tests by sixes: what their headers'
 # templates expand to is compiled once for six, which halves a compiler's work. For builds
 # from nothing, as in `make test`: a changed file costs six, and names in anonymous namespaces
-# must differ within a folder.
+# must differ within a folder. Not without precompiled headers.
 UNITY ?=
+ifneq ($(PCH),1)
+  override UNITY :=
+endif
 hash := \#
 define newline
 

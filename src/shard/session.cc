@@ -94,7 +94,7 @@ Session::Session(Connection& connection, const Route& route) : connection_(conne
 
 Session::~Session() {
   RC_ASSERT(channels_.empty());
-  shard().context().identities.remove(identity_);
+  forget_identity();
 }
 
 void Session::identify(std::string name, std::string value, std::string param) {
@@ -190,15 +190,22 @@ void Session::open(const Exchange& exchange) {
   welcomed_ = true;
   // Before the welcome: whoever has seen that can be disconnected.
   if (const std::string name = connection_identifier(); !name.empty()) {
-    shard().context().identities.add(identity_, shard(), connection_.id(), name);
+    identity_ = std::make_unique<Identities::Member>();
+    shard().context().identities.add(*identity_, shard(), connection_.id(), name);
   }
   append_welcome(reply, socket_id());
   connection_.send_reply(as_bytes(reply));
 }
 
+void Session::forget_identity() {
+  if (!identity_) return;
+  shard().context().identities.remove(*identity_);
+  identity_.reset();
+}
+
 void Session::ended() {
   if (expiry_) shard().timers().cancel(*expiry_);
-  shard().context().identities.remove(identity_);
+  forget_identity();
   while (!channels_.empty()) end_channel(*channels_.back().channel);
   if (welcomed_) {
     welcomed_ = false;

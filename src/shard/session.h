@@ -154,6 +154,7 @@ class Session {
   void ignore(std::string_view problem);
   bool within_rate();
   void watch_expiry();
+  void forget_identity();
   SessionChannel* find(std::string_view identifier);
 
   Connection& connection_;
@@ -171,7 +172,7 @@ class Session {
     std::string param;
   };
   std::vector<Identified> identifiers_;
-  Identities::Member identity_;  // while it is welcome, if it has identifiers
+  std::unique_ptr<Identities::Member> identity_;  // while it is welcome, if it has identifiers
   std::string tags_;
   uint32_t next_index_ = 1;
   uint32_t errors_ = 0;

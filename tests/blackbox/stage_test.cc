@@ -14,6 +14,7 @@
 #include "blackbox/client.h"
 #include "blackbox/probes.h"
 #include "blackbox/server_process.h"
+#include "support/client_frames.h"
 
 namespace ringcast::blackbox {
 namespace {

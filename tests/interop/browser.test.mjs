@@ -88,7 +88,8 @@ const overflow = (page) => page.evaluate(() => document.documentElement.scrollWi
 describe("the demo page", () => {
   let server;
   let visitors;
-  before(async () => (server = await Server.start()));
+  // Chromium on a busy machine may not read for a while; the page's slow reader never does.
+  before(async () => (server = await Server.start({ args: ["--lap-grace-ms", "3000"] })));
   after(() => server.stop());
   beforeEach(() => (visitors = new Visitors(server)));
   afterEach(async () => {

@@ -13,15 +13,15 @@ uint64_t ringcast::test::allocations() {
   return count;
 }
 
-// The other forms call these.
-void* operator new(size_t size) {
+// The other forms call these. Not inlined: beside its inlined other half GCC takes free() for a mismatch.
+[[gnu::noinline]] void* operator new(size_t size) {
   ++count;
   if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
-void operator delete(void* memory, size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
   std::free(memory);
 }
