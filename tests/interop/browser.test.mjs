@@ -88,8 +88,10 @@ const overflow = (page) => page.evaluate(() => document.documentElement.scrollWi
 describe("the demo page", () => {
   let server;
   let visitors;
-  // Chromium on a busy machine may not read for a while; the page's slow reader never does.
-  before(async () => (server = await Server.start({ args: ["--lap-grace-ms", "3000"] })));
+  // Chromium on a busy machine may not read for a while; the page's slow reader never does. All that
+  // the page publishes meanwhile is queued.
+  const patient = ["--lap-grace-ms", "3000", "--queued-bytes", "134217728"];
+  before(async () => (server = await Server.start({ args: patient })));
   after(() => server.stop());
   beforeEach(() => (visitors = new Visitors(server)));
   afterEach(async () => {
