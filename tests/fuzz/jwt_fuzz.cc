@@ -68,7 +68,7 @@ void check_identifiers(const Json& claims) {
   }();
   for (const IdentifierSource& source : sources) {
     const IdentifierValue value = source.evaluate(Bearer(claims));
-    require(value ? !value.param.empty() && value.reason.empty()
+    require(value ? !value.value.is_null() && value.reason.empty()
                   : !value.reason.empty() && value.value.is_null());
     require(value.value.text().size() <= kIdentifierValueBytesMax);
   }
