@@ -122,6 +122,8 @@ $(obj)/%.o: %.cc $(command_file)
 # `make tidy`, which compile without them, see that each file includes what it uses.
 PCH ?= 1
 pch_suffix := $(if $(is_clang),pch,gch)
+# A file of six is included, so GCC takes its unnamed namespace for a header's.
+unity_flags = $(if $(is_clang),,-Wno-subobject-linkage)
 tests_flags = -I. -Itests $(if $(filter release,$(MODE)),-O1 -g1)
 define precompiled_rules
 $(obj)/$(1)/standard.h.$(pch_suffix): $(1)/standard.h $(command_file)
@@ -131,7 +133,7 @@ $(obj)/$(1)/%.o: $(1)/%.cc $(command_file) $(obj)/$(1)/standard.h.$(pch_suffix)
 	@mkdir -p $$(@D)
 	$$(call say,CXX)$$(compile) $(2) -Winvalid-pch -include $(obj)/$(1)/standard.h -MMD -MP -c $$< -o $$@
 $(obj)/gen/$(1)/%.o: $(obj)/gen/$(1)/%.cc $(command_file) $(obj)/$(1)/standard.h.$(pch_suffix)
-	$$(call say,CXX)$$(compile) $(2) -I. -Winvalid-pch -include $(obj)/$(1)/standard.h -MMD -MP -c $$< -o $$@
+	$$(call say,CXX)$$(compile) $(2) -I. $(unity_flags) -Winvalid-pch -include $(obj)/$(1)/standard.h -MMD -MP -c $$< -o $$@
 endef
 ifeq ($(PCH),1)
   $(eval $(call precompiled_rules,src,))
