@@ -35,6 +35,7 @@ class Swarm {
   void publish_several();
   void disturb();
   void congest();
+  void come_and_go(ShardIndex home);
   void join_crowd(size_t count);
   void churn_crowd();
   void rest();
@@ -348,6 +349,7 @@ void Swarm::congest() {
   }
   for (int i = 0; i < 30; ++i) world_.step();
   for (int i = 0; i < 4; ++i) {
+    if (may(0.5)) come_and_go(home);
     connect();
     for (int steps = 0; steps < 20; ++steps) world_.step();
     // What it takes now makes room for those who go behind those who waited.
@@ -356,6 +358,24 @@ void Swarm::congest() {
     if (Peer* const peer = any_peer()) peer->leave();
     for (int steps = 0; steps < 5; ++steps) world_.step();
   }
+}
+
+// Somebody asks for a stream whose home has no room for the request, and leaves so that
+// the end of it is first heard of once there is room: neither may pass the other.
+void Swarm::come_and_go(ShardIndex home) {
+  const auto shard = static_cast<ShardIndex>(prng_.below(world_.shards()));
+  if (closed_ || shard == home) return;
+  size_t stream = stage_.any_stream();
+  while (world_.home_of(oracle_.name(stream)) != home) stream = stage_.any_stream();
+  stage_.peers.push_back(std::make_unique<RawPeer>(stage_, shard, std::vector<size_t>{stream}));
+  Peer& peer = *stage_.peers.back();
+  for (int steps = 0; steps < 20; ++steps) world_.step();
+  world_.set_pace(shard, 0);
+  peer.leave();
+  for (int steps = 0; steps < 10; ++steps) world_.step();
+  world_.turn(home);
+  world_.turn(shard);
+  world_.set_pace(shard, 1.0);
 }
 
 // What befalls a peer, a shard or time itself.
