@@ -1,8 +1,9 @@
 // The bare limit: what the kernel's TCP costs when nobody adds anything. One thread, one
-// epoll, one send(2) for each message to each socket of a room, nothing coalesced; on
-// /echo, what one recv brought goes back in one send. No HTTP parser, no checks, no
-// limits, no writability: it answers every request with the one right answer to the load
-// generator's constant key. Not a server, a measuring stick. bare PORT
+// epoll, one send(2) for each message to each socket of a room, or with `coalesced` one for
+// all the messages that a single recv brought; on /echo, what one recv brought goes back in
+// one send. No HTTP parser, no checks, no limits, no writability: it answers every request
+// with the one right answer to the load generator's constant key. Not a server, a measuring
+// stick. bare PORT [coalesced]
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -38,6 +39,7 @@ constexpr std::string_view kAnswer =
 
 std::map<std::string, std::vector<Client*>> rooms;
 int epoll_fd;
+bool coalesced = false;
 
 void close_client(Client* client) {
   if (client->room != nullptr) {
@@ -129,6 +131,7 @@ void readable(Client* client) {
     send_all(client->fd, out.data(), out.size());
   } else {
     size_t from = 0;
+    if (coalesced && !ends.empty()) ends.assign(1, out.size());
     for (const size_t end : ends) {
       for (Client* member : *client->room) send_all(member->fd, out.data() + from, end - from);
       from = end;
@@ -140,7 +143,8 @@ void readable(Client* client) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::fputs("usage: bare PORT\n", stderr), 2;
+  coalesced = argc == 3 && std::string_view(argv[2]) == "coalesced";
+  if (argc != 2 && !coalesced) return std::fputs("usage: bare PORT [coalesced]\n", stderr), 2;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
