@@ -7,8 +7,12 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "base/hash.h"
 #include "base/prng.h"
+#include "shard/shard.h"
+#include "tests/sim/world.h"
 
 namespace ringcast {
 namespace {
@@ -109,9 +113,9 @@ TEST(PublishRing, WhatIsLeftGoesWithIt) {
 }
 
 TEST(PublishRing, TwoThreads) {
-  constexpr uint64_t kMessages = 30'000;
+  constexpr uint64_t kMessages = 10'000;
   MessageBytes account;
-  PublishRing ring(4096);
+  PublishRing ring(16'384);
   std::thread publisher([&] {
     for (uint64_t i = 0; i < kMessages;) {
       const std::string payload = std::to_string(i) + std::string(i % 97, '.');
@@ -134,6 +138,88 @@ TEST(PublishRing, TwoThreads) {
   }
   publisher.join();
   EXPECT_TRUE(ring.exhausted());
+}
+
+// --- Before a shard ---------------------------------------------------------------------
+
+struct RingIntoWorld {
+  RingIntoWorld(sim::World& world, std::string_view stream)
+      : world(world), stream(stream), home(world.shard(world.home_of(stream))) {
+    EXPECT_TRUE(home.attach(ring));
+  }
+  // As a publisher does it.
+  bool publish(std::string_view text) {
+    const bool pushed = ring->try_push(stream, hash64(stream), PayloadKind::text, as_bytes(text));
+    home.ring_bell();
+    return pushed && !ring->closed();
+  }
+
+  sim::World& world;
+  const std::string stream;
+  Shard& home;
+  const std::shared_ptr<PublishRing> ring = std::make_shared<PublishRing>(4096);
+};
+
+// At whatever moment of a turn, and of falling asleep, it comes: no time passes here, so a
+// shard that is not woken sleeps for ever.
+TEST(PublishRing, NoShardSleepsOverWhatIsInIt) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    Prng random(seed);
+    sim::World world({.shards = 2, .seed = seed});
+    sim::Client* readers[] = {&world.open_socket("/chat/a", 0), &world.open_socket("/chat/a", 1)};
+    RingIntoWorld into(world, "room_a");
+    std::vector<std::string> expected;
+    for (int i = 0; i < 200; ++i) {
+      for (uint64_t steps = random.below(6); steps > 0; --steps) world.step();
+      if (random.chance(0.1)) world.settle();
+      const std::string text = std::to_string(i) + std::string(random.below(100), '.');
+      if (into.publish(text)) expected.push_back(text);
+      if (random.chance(0.05)) (void)world.publish(into.stream, "from elsewhere");
+    }
+    if (random.chance(0.5)) into.home.detach(into.ring);
+    world.settle();
+    EXPECT_GT(expected.size(), 100u);
+    for (sim::Client* reader : readers) {
+      std::vector<std::string> texts = reader->texts();
+      std::erase(texts, "from elsewhere");
+      ASSERT_EQ(texts, expected);
+    }
+  }
+}
+
+TEST(PublishRing, AShardThatEndsSaysSo) {
+  sim::World world({});
+  RingIntoWorld into(world, "s");
+  world.settle();
+  EXPECT_TRUE(into.publish("x"));
+  world.settle();
+  EXPECT_TRUE(into.ring->exhausted());
+  EXPECT_EQ(into.home.counters().publishes.value(), 1u);
+  world.stop();
+  EXPECT_TRUE(into.publish("before it has heard"));
+  world.settle();
+  EXPECT_EQ(into.home.counters().publishes.value(), 2u);
+  EXPECT_FALSE(into.publish("late"));
+  EXPECT_FALSE(into.home.attach(std::make_shared<PublishRing>(4096)));
+}
+
+TEST(PublishRing, WaitsWhileTooMuchIsQueued) {
+  Limits limits;
+  limits.queued_bytes = 4 * 1024;
+  sim::World world({.limits = limits});
+  sim::Client& reader = world.open_socket("/chat/a");
+  RingIntoWorld into(world, "room_a");
+  // As if other publishers' messages filled the way.
+  MessageRef elsewhere = Message::create("t", 1, PayloadKind::text, as_bytes(std::string(5000, 'x')),
+                                         &world.context().message_bytes);
+  EXPECT_TRUE(into.publish("waits"));
+  world.settle();
+  EXPECT_FALSE(into.ring->exhausted());
+  elsewhere = {};
+  world.advance(milliseconds(2));
+  EXPECT_TRUE(into.ring->exhausted());
+  EXPECT_EQ(reader.count("waits"), 1u);
 }
 
 }  // namespace
