@@ -49,32 +49,29 @@ void publish(benchmark::State& state, Way way, bool awake) {
     }
     return server.broadcast("ticks:ACME", text);
   };
+  double seconds = 0;
   for (auto _ : state) {
     const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < kBatch; ++i) {
-      if (publish_one() == BroadcastStatus::ok) {
-        ++published;
-      } else {
-        ++refused;
-      }
-    }
-    state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() /
-                           kBatch);
+    for (int i = 0; i < kBatch; ++i) ++(publish_one() == BroadcastStatus::ok ? published : refused);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    state.SetIterationTime(took.count());
+    seconds += took.count();
     while (server.stats().publishes < published) std::this_thread::yield();
     if (!awake) std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
+  state.counters["ns_each"] = seconds * 1e9 / static_cast<double>(published + refused);
   state.counters["refused"] = static_cast<double>(refused);
 }
 
-#define CASE(way, shard) \
-  BENCHMARK_CAPTURE(publish, way / shard, Way::way, #shard[1] == 'w')->Arg(128)->Arg(1024)->UseManualTime()
-CASE(publisher, awake)->MinTime(0.2);
-CASE(publisher_by_name, awake)->MinTime(0.2);
-CASE(stream_publisher, awake)->MinTime(0.2);
-CASE(broadcast, awake)->MinTime(0.2);
-CASE(publisher, asleep)->MinTime(0.05);
-CASE(broadcast, asleep)->MinTime(0.05);
-#undef CASE
+void sizes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->Arg(128)->Arg(1024)->UseManualTime()->Iterations(2000)->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK_CAPTURE(publish, publisher_awake, Way::publisher, true)->Apply(sizes);
+BENCHMARK_CAPTURE(publish, publisher_by_name_awake, Way::publisher_by_name, true)->Apply(sizes);
+BENCHMARK_CAPTURE(publish, stream_publisher_awake, Way::stream_publisher, true)->Apply(sizes);
+BENCHMARK_CAPTURE(publish, broadcast_awake, Way::broadcast, true)->Apply(sizes);
+BENCHMARK_CAPTURE(publish, publisher_asleep, Way::publisher, false)->Apply(sizes);
+BENCHMARK_CAPTURE(publish, broadcast_asleep, Way::broadcast, false)->Apply(sizes);
 
 }  // namespace
 }  // namespace ringcast

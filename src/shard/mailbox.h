@@ -58,7 +58,10 @@ class Bell {
     asleep_.store(true, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with ring()'s
   }
-  void awake() { asleep_.store(false, std::memory_order_relaxed); }
+  // Stored only if it changes: who spins must not take the line from those who look at it.
+  void awake() {
+    if (asleep_.load(std::memory_order_relaxed)) asleep_.store(false, std::memory_order_relaxed);
+  }
 
   // Any thread, after a push. True: the owner slept, and a system call woke it.
   bool ring() {
