@@ -59,6 +59,7 @@ class CableGate final : public CableHandler {
   explicit CableGate(const CableDefinition& definition) : definition_(definition) {}
 
   CallResult connect(Session& session, const Exchange& exchange) override;
+  bool refresh(Session& session, std::string_view token) override;
   void disconnect(Session& session) override;
   std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel, std::string_view name) override;
 

@@ -29,6 +29,7 @@ class CableSession final : public Attachment {
   static CableSession& of(Session& session) { return static_cast<CableSession&>(*session.attachment); }
 
   CallResult connect(const Exchange& exchange);
+  bool refresh(std::string_view token);
   void disconnected();
 
   CableConnection& connection() { return *connection_; }
@@ -133,6 +134,47 @@ void CableSession::refuse(const RequestData& data, std::string_view why) {
                                                                             : "unauthorized");
 }
 
+// A token and nothing else: what a refresh brings.
+class TokenAlone final : public CredentialSource {
+ public:
+  TokenAlone(const Jwt& jwt, const KeyRing& keys, int64_t now_unix_ms)
+      : jwt_(jwt), keys_(keys), now_unix_ms_(now_unix_ms) {}
+
+  std::optional<std::string> cookie(std::string_view) const override { return std::nullopt; }
+  std::optional<std::string> header(std::string_view) const override { return std::nullopt; }
+  std::optional<std::string> query(std::string_view) const override { return std::nullopt; }
+  const Json* claims() const override { return &jwt_.claims; }
+  const KeyRing& keys() const override { return keys_; }
+  int64_t now_unix_ms() const override { return now_unix_ms_; }
+
+ private:
+  const Jwt& jwt_;
+  const KeyRing& keys_;
+  const int64_t now_unix_ms_;
+};
+
+// Whoever holds a valid token of somebody else must not live on by it: what the tokens'
+// claims made of the connection, the new one makes of it too. Identifiers that a function
+// of the embedder's found cannot be found again without a request, so they refuse.
+bool CableSession::refresh(std::string_view token) {
+  const Identity& identity = core().identity();
+  const int64_t now_unix_ms = session_.shard().unix_ms();
+  const Jwt jwt = verify_jwt(identity.jwt, token, now_unix_ms);
+  if (!jwt) return false;
+  const TokenAlone credentials(jwt, identity.cookies, now_unix_ms);
+  bool same = false;
+  for (const IdentifierDefinition& definition : definition_.identifiers) {
+    if (!definition.source) return false;
+    if (!definition.source->needs_jwt()) continue;
+    const IdentifierValue found = definition.source->evaluate(credentials);
+    if (!found || found.value != connection_->identifier(definition.name)) return false;
+    same = true;
+  }
+  if (!same) return false;
+  session_.expire_at(jwt.expires_unix_ms.value_or(INT64_MAX));
+  return true;
+}
+
 void CableSession::disconnected() {
   if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
     session_.shard().counters().callback_exceptions.add();
@@ -224,6 +266,10 @@ CallResult CableGate::connect(Session& session, const Exchange& exchange) {
   CableSession& cable = *attachment;
   session.attachment = std::move(attachment);
   return cable.connect(exchange);
+}
+
+bool CableGate::refresh(Session& session, std::string_view token) {
+  return CableSession::of(session).refresh(token);
 }
 
 void CableGate::disconnect(Session& session) {

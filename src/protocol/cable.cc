@@ -19,6 +19,7 @@ Command::Kind kind_of(std::string_view command) {
   if (command == "subscribe") return Command::Kind::subscribe;
   if (command == "unsubscribe") return Command::Kind::unsubscribe;
   if (command == "pong") return Command::Kind::pong;
+  if (command == "refresh") return Command::Kind::refresh;
   return Command::Kind::unknown;
 }
 
@@ -59,10 +60,12 @@ void decode_command(std::string_view text, Command& into) {
 
   // The longest command is "unsubscribe": it fits the string's own buffer.
   std::string command;
-  std::array<StringMember, 3> members = {{
+  std::string token;
+  std::array<StringMember, 4> members = {{
       {.key = "command", .value = &command},
       {.key = "identifier", .value = &into.identifier},
       {.key = "data", .value = &into.data},
+      {.key = "token", .value = &token},
   }};
   const StringMember& identifier = members[1];
   const StringMember& data = members[2];
@@ -90,6 +93,13 @@ void decode_command(std::string_view text, Command& into) {
   if (kind == Command::Kind::message && data.found != Found::string) {
     into.problem = "the data is not a string";
     return;
+  }
+  if (kind == Command::Kind::refresh) {
+    if (members[3].found != Found::string) {
+      into.problem = "the token is not a string";
+      return;
+    }
+    into.data = std::move(token);
   }
   into.kind = kind;
 }
@@ -157,6 +167,10 @@ void append_confirm(std::string& out, std::string_view identifier) {
 
 void append_reject(std::string& out, std::string_view identifier) {
   append_subscription_answer(out, identifier, "reject_subscription");
+}
+
+void append_refreshed(std::string& out, bool confirmed) {
+  out += confirmed ? R"({"type":"confirm_refresh"})" : R"({"type":"reject_refresh"})";
 }
 
 void append_message(std::string& out, std::string_view identifier_json, std::string_view payload) {

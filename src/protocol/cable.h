@@ -21,13 +21,14 @@ struct Command {
     unsubscribe,
     message,
     pong,
+    refresh,    // ours: a new token for the connection's own, which expires
     unknown,    // well formed, but no command of ours: ignored and counted
     malformed,  // `problem` says why: ignored, counted, budgeted
   };
 
   Kind kind = Kind::malformed;
   std::string identifier;    // the decoded string, byte for byte: the subscription's key
-  std::string data;          // of `message`: the decoded string, itself JSON text
+  std::string data;          // of `message`: the decoded string, itself JSON text; of `refresh`: the token
   std::string_view problem;  // a constant sentence; empty unless malformed
 };
 
@@ -77,6 +78,8 @@ void append_ping(std::string& out, int64_t unix_s);
 void append_confirm(std::string& out, std::string_view identifier);
 void append_reject(std::string& out, std::string_view identifier);
 void append_message(std::string& out, std::string_view identifier_json, std::string_view payload);
+// What a refresh is answered with: whether the new token holds from now on.
+void append_refreshed(std::string& out, bool confirmed);
 
 // `reconnect` is always written: where the key is absent, @rails/actioncable
 // takes it for false and never comes back. An empty reason is written as null.

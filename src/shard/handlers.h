@@ -120,6 +120,10 @@ class CableHandler {
   // calls session.reject_unauthorized() to refuse. failed: as if it had refused.
   virtual CallResult connect(Session& session, const Exchange& exchange) = 0;
 
+  // A client that connected with a token brings another, and goes on until that one
+  // expires. False: it is not a token of the same identity, and nothing has changed.
+  virtual bool refresh(Session&, std::string_view /*token*/) { return false; }
+
   // After the last channel's unsubscribed(): once for each connect() that was welcomed.
   virtual void disconnect(Session& session) = 0;
 

@@ -251,6 +251,8 @@ void Session::execute(Command& command) {
   switch (command.kind) {
     case Command::Kind::pong:
       return;
+    case Command::Kind::refresh:
+      return refresh(command.data);
     case Command::Kind::unknown:
       return ignore("an unknown command");
     case Command::Kind::malformed:
@@ -282,6 +284,14 @@ void Session::execute(Command& command) {
     default:
       RC_ASSERT(false);
   }
+}
+
+void Session::refresh(std::string_view token) {
+  const bool confirmed = route_.cable->refresh(*this, token);
+  if (!confirmed) ignore("a token that is not this connection's");
+  std::string& reply = shard().reply();
+  append_refreshed(reply, confirmed);
+  connection_.send_reply(as_bytes(reply));
 }
 
 void Session::subscribe(Command& command) {

@@ -146,6 +146,7 @@ class Session {
 
   void execute(Command& command);
   void subscribe(Command& command);
+  void refresh(std::string_view token);
   void reject(std::string_view identifier);
   void confirm(SessionChannel& channel);
   void perform(SessionChannel& channel, const Command& command);

@@ -271,6 +271,48 @@ TEST_F(Tokens, EndTheSocketWhenTheyExpire) {
             R"({"type":"disconnect","reason":"token_expired","reconnect":false})");
 }
 
+TEST_F(Tokens, AreRenewedOnTheOpenSocketByTheSameUserAlone) {
+  start({"--identified-by", "current_user=jwt.ext/user", "--jwt-secret-file", secret_.path()});
+  const auto token = [](std::string_view user, int64_t expires_unix_s) {
+    return jwt(kSecret, R"({"ext":"{\"user\":\")" + std::string(user) + R"(\"}","exp":)" +
+                            std::to_string(expires_unix_s) + "}");
+  };
+  const int64_t soon = unix_ms() / 1000 + 4;
+  const int64_t later = soon + 100'000;
+  WebSocketClient ends = connect("", "?jid=" + token("bob", soon));
+  WebSocketClient stays = connect("", "?jid=" + token("ann", soon));
+  ASSERT_EQ(next(ends), kCableWelcome);
+  ASSERT_EQ(next(stays), kCableWelcome);
+  const auto refresh = [&](WebSocketClient& client, std::string_view with) {
+    client.send(encode({.payload = R"({"command":"refresh","token":")" + std::string(with) + R"("})"}));
+    return next(client);
+  };
+  constexpr std::string_view kRejected = R"({"type":"reject_refresh"})";
+  std::string forged = token("bob", later);
+  forged[forged.size() / 2] ^= 1;
+  EXPECT_EQ(refresh(ends, forged), kRejected);
+  EXPECT_EQ(refresh(ends, ""), kRejected);
+  EXPECT_EQ(refresh(ends, token("bob", soon - 100)), kRejected);
+  EXPECT_EQ(refresh(ends, token("ann", later)), kRejected);
+  EXPECT_EQ(refresh(ends, jwt(kSecret, R"({"exp":)" + std::to_string(later) + "}")), kRejected);
+  EXPECT_EQ(refresh(stays, token("ann", later)), R"({"type":"confirm_refresh"})");
+  EXPECT_EQ(next(ends), R"({"type":"disconnect","reason":"token_expired","reconnect":true})");
+  EXPECT_GE(unix_ms(), soon * 1000);
+  stays.send(cable_subscribe(chat_identifier("1")));
+  EXPECT_EQ(next(stays), cable_confirmation(chat_identifier("1")));
+  // It can become shorter, too.
+  EXPECT_EQ(refresh(stays, token("ann", unix_ms() / 1000 + 2)), R"({"type":"confirm_refresh"})");
+  EXPECT_EQ(next(stays), R"({"type":"disconnect","reason":"token_expired","reconnect":true})");
+}
+
+TEST_F(IdentityOf, ATokenRenewsNothingThatCameWithoutOne) {
+  start({});
+  WebSocketClient client = connect("");
+  ASSERT_EQ(next(client), kCableWelcome);
+  client.send(encode({.payload = R"({"command":"refresh","token":"x.y.z"})"}));
+  EXPECT_EQ(next(client), R"({"type":"reject_refresh"})");
+}
+
 // --- Streams by name -------------------------------------------------------------------
 
 // Tokens that ActiveSupport and AnyCable made for these secrets.

@@ -178,6 +178,11 @@ TEST(CableCommands, OthersAreUnknownAndNeedNoIdentifier) {
   EXPECT_EQ(decode_command(R"({"command":""})").kind, Kind::unknown);
   EXPECT_EQ(decode_command(R"({"command":"history","identifier":"i"})").kind, Kind::unknown);
   EXPECT_EQ(decode_command(R"({"command":"pong"})").kind, Kind::pong);
+  const Command refresh = decode_command(R"({"token":"a.b","data":"c","command":"refresh"})");
+  EXPECT_EQ(refresh.kind, Kind::refresh);
+  EXPECT_EQ(refresh.data, "a.b");
+  EXPECT_EQ(decode_command(R"({"command":"refresh","data":"a.b"})").kind, Kind::malformed);
+  EXPECT_EQ(decode_command(R"({"command":"refresh","token":7})").kind, Kind::malformed);
 }
 
 // A session keeps one Command: nothing of the last may be left in the next.
