@@ -286,6 +286,10 @@ bench-stuck: ## readers that never read beside readers that do: memory, and what
 bench-stuck: $(out)/ringcast $(out)/ringcast-load
 	@bench/stuck_readers --build $(out) $(STUCK_ARGS)
 
+bench-nodes: ## two servers on a Redis of their own, 10,000,000 deliveries: all of them, in one order
+bench-nodes: $(out)/ringcast $(out)/ringcast-load
+	@bench/nodes --build $(out) $(NODES_ARGS)
+
 # ── Quality ──────────────────────────────────────────────────────────────────
 cxx_files := $(sort $(wildcard $(foreach root,src include tests bench tools, \
                $(foreach depth,* */* */*/*,$(root)/$(depth).h $(root)/$(depth).cc))))
@@ -356,5 +360,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .PHONY: help all run check test test-all sim simulator server fuzz unit-tests blackbox-tests \
-        fuzz-programs bench bench-peers bench-peer-programs bench-stuck lint lint-layers lint-format \
+        fuzz-programs bench bench-peers bench-peer-programs bench-stuck bench-nodes lint lint-layers lint-format \
         lint-readme lint-headers readme format tidy install setup setup-test clean

@@ -104,7 +104,7 @@ async function loadFaulty(fault, path, ...flags) {
 }
 
 const kFanout = ["fanout", "--connections", "8", "--seconds", "30", "--messages", "200", "--window", "8"];
-const kFindings = ["lost", "duplicated", "reordered", "corrupt", "cut"];
+const kFindings = ["lost", "duplicated", "reordered", "corrupt", "cut", "disagreed"];
 
 for (const [name, path, flags] of [
   ["rooms", "/room", []],
@@ -141,6 +141,42 @@ for (const [name, path, flags] of [
     });
   }
 }
+
+test("a server is caught: one client hears two publishers in another order than the rest", async () => {
+  const { status, stderr, result } = await loadFaulty("reordered", "/room", ...kFanout, "--publishers", "2");
+  assert.equal(status, 1, stderr);
+  assert.deepEqual(kFindings.filter((finding) => result[finding] > 0), ["disagreed"]);
+  assert.equal(result.disagreed, 1);
+  assert.match(stderr, /connection 1 heard its stream in another order than connection 0/);
+});
+
+test("servers that do not share an engine are caught, and members of two that are one pass", async () => {
+  const servers = [new FaultyServer("none"), new FaultyServer("none")];
+  try {
+    const [one, other] = await Promise.all(servers.map((server) => server.url("/room")));
+    const apart = await load(...kFanout, "--url", `${one},${other}`, "--publishers", "2", "--window", "1");
+    assert.equal(apart.status, 1);
+    assert.ok(apart.result.lost >= 1, JSON.stringify(apart.result));
+    const together = await load(...kFanout, "--url", `${one},${one}`, "--publishers", "2");
+    assert.equal(together.status, 0, together.stderr);
+  } finally {
+    for (const server of servers) server.close();
+  }
+});
+
+test("a command publishes, too; that it failed is found out", async () => {
+  const server = new FaultyServer("none");
+  try {
+    const url = await server.url("/room");
+    // What it writes to standard output is nobody's: this one takes lines and publishes none of them.
+    const silent = await load(...kFanout, "--url", url, "--pipe", "cat > /dev/null");
+    assert.ok(silent.result.lost >= 1, JSON.stringify(silent.result));
+    const failed = await load(...kFanout, "--url", url, "--pipe", "exit 3");
+    assert.ok(failed.result.cut >= 1, JSON.stringify(failed.result));
+  } finally {
+    server.close();
+  }
+});
 
 test("the last message of all is missed, too", async () => {
   const { status, result } = await loadFaulty("lost", "/room", "fanout", "--connections", "4", "--seconds", "30",

@@ -57,6 +57,7 @@ class Connection {
   uint64_t last_ping = 0;
   std::vector<uint64_t> sent_at;
   std::vector<Subscription> subscriptions;
+  uint64_t heard = 0;  // a digest of what came, in its order
 
  private:
   friend class Connections;

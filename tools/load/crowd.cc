@@ -25,10 +25,17 @@ constexpr uint64_t kPingLateNs = 4'000'000'000;
 Crowd::Crowd(const Settings& settings)
     : settings_(settings),
       prng_(settings.seed),
-      flows_(settings.streams * settings.publishers, settings.bytes),
+      flows_per_stream_(settings.publishers + (settings.pipe.empty() ? 0 : 1)),
+      flows_(settings.streams * flows_per_stream_, settings.bytes),
       connections_(*this, settings.spin) {
-  if (!parse_target(settings.url, target_))
-    fail("not ws[s]://ADDRESS:PORT/PATH with a numeric address: " + settings.url);
+  for (std::string_view rest = settings.url;;) {
+    const std::string_view url = rest.substr(0, rest.find(','));
+    if (!parse_target(url, targets_.emplace_back()))
+      fail("not ws[s]://ADDRESS:PORT/PATH with a numeric address: " + std::string(url));
+    if (url.size() == rest.size()) break;
+    rest.remove_prefix(url.size() + 1);
+  }
+  if (!settings.pipe.empty()) pipe_.emplace(settings.pipe);
   double sum = 0;
   for (uint64_t rank = 1; settings.zipf > 0 && rank <= settings.streams; ++rank) {
     sum += std::pow(static_cast<double>(rank), -settings.zipf);
@@ -99,17 +106,17 @@ void Crowd::assign_streams() {
   for (uint32_t stream = 0; stream < streams; ++stream) {
     if (publishers_of_[stream].empty()) continue;
     publishable_.push_back(stream);
-    for (uint32_t p = 0; p < settings_.publishers; ++p)
-      flows_.set_members(static_cast<uint32_t>(stream * settings_.publishers + p), members[stream]);
+    for (size_t p = 0; p < flows_per_stream_; ++p) flows_.set_members(flow_of(stream, p), members[stream]);
   }
 }
 
 void Crowd::begin_subscriptions(Connection& connection) {
   connection.subscriptions.clear();
+  connection.heard = 0;
   if (connection.role != Connection::Role::member) return;
   for (const uint32_t stream : streams_of_[connection.index()]) {
-    for (uint32_t p = 0; p < settings_.publishers; ++p) {
-      const auto flow = static_cast<uint32_t>(stream * settings_.publishers + p);
+    for (size_t p = 0; p < flows_per_stream_; ++p) {
+      const uint32_t flow = flow_of(stream, p);
       connection.subscriptions.push_back(
           {.flow = flow, .next = flows_.next_number(flow), .cursor = ~uint64_t{0}});
     }
@@ -118,7 +125,8 @@ void Crowd::begin_subscriptions(Connection& connection) {
 
 void Crowd::connect(Connection& connection) {
   const uint32_t stream = streams_of_[connection.index()].front();
-  Target target = target_;
+  // Of each stream some are everywhere.
+  Target target = targets_[connection.index() / settings_.streams % targets_.size()];
   if (is_cable(stream)) {
     if (settings_.protocol == Protocol::mixed) target.path = "/cable";
   } else {
@@ -163,7 +171,8 @@ void Crowd::await(size_t ready, Progress& progress, const char* what) {
 }
 
 std::string Crowd::identifier(const Connection& connection, uint32_t stream) const {
-  const std::string_view room = std::string_view(target_.path).substr(target_.path.rfind('/') + 1);
+  const std::string& path = targets_.front().path;
+  const std::string_view room = std::string_view(path).substr(path.rfind('/') + 1);
   // On "/cable" the path names no room.
   const std::string name = stream_name(room == "cable" ? "load" : room, stream, settings_.streams);
   return cable_identifier(
@@ -276,8 +285,15 @@ bool Crowd::publish(uint64_t intended) {
       stream = draw_stream();
     } while (publishers_of_[stream].empty());
   }
-  const auto p = static_cast<uint32_t>(publisher_turn_[stream]++ % publishers_of_[stream].size());
-  const auto flow = static_cast<uint32_t>(stream * settings_.publishers + p);
+  const size_t members = publishers_of_[stream].size();
+  const size_t p = publisher_turn_[stream]++ % (members + (pipe_ ? 1 : 0));
+  const uint32_t flow = flow_of(stream, p);
+  if (p == members) {
+    std::string text;
+    append_text(text, {flow, flows_.published(flow, intended)}, settings_.bytes);
+    pipe_->write(raw_message(text) + '\n');
+    return true;
+  }
   Connection& publisher = connections_[publishers_of_[stream][p]];
   if (publisher.state() != Connection::State::open) return false;
   std::string text;
@@ -291,6 +307,10 @@ bool Crowd::publish(uint64_t intended) {
 void Crowd::flush_publishers() {
   for (const uint32_t index : to_flush_) connections_[index].flush();
   to_flush_.clear();
+  if (!pipe_ || pipe_->flush()) return;
+  ++flows_.errors().cut;
+  std::fputs("ringcast-load: the command of --pipe takes no more\n", stderr);
+  pipe_.reset();
 }
 
 void Crowd::churn(uint64_t now) {
@@ -368,6 +388,28 @@ void Crowd::drain() {
     deadline = now_ns() + patience;
   }
   flows_.give_up();
+  if (pipe_ && !pipe_->close()) {
+    ++flows_.errors().cut;
+    std::fputs("ringcast-load: the command of --pipe failed\n", stderr);
+  }
+  compare_orders();
+}
+
+// One publisher's messages are checked as they come; this is about how those of several
+// lie among each other. Who is on several streams may hear them in any order.
+void Crowd::compare_orders() {
+  if (flows_per_stream_ == 1 || flows_.errors().all() > 0) return;
+  std::vector<const Connection*> first_of(settings_.streams);
+  for (size_t i = 0; i < member_count_; ++i) {
+    if (streams_of_[i].size() > 1) continue;
+    const Connection& connection = connections_[i];
+    const Connection*& first = first_of[streams_of_[i].front()];
+    if (first == nullptr) first = &connection;
+    if (connection.heard == first->heard) continue;
+    ++flows_.errors().disagreed;
+    flows_.complain(connection,
+                    "heard its stream in another order than connection " + std::to_string(first->index()));
+  }
 }
 
 }  // namespace load

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "connections.h"
 #include "flows.h"
 #include "histogram.h"
+#include "pipe.h"
 #include "report.h"
 #include "settings.h"
 #include "wire.h"
@@ -39,7 +41,8 @@ class Crowd : private Listener {
   // anew. Each return is added to `returns`.
   void cut_members();
   void return_members(Histogram& returns, Progress& progress);
-  // Polls until nothing is under way, or for so long that it must count as lost.
+  // Polls until nothing is under way, or for so long that it must count as lost. Then all
+  // members of a stream must have heard the same.
   void drain();
 
   size_t members() const { return member_count_; }
@@ -72,16 +75,22 @@ class Crowd : private Listener {
   void message(Connection& connection, const Frame& frame, std::string_view whole, uint64_t now);
   std::string identifier(const Connection& connection, uint32_t stream) const;
   void await(size_t ready, Progress& progress, const char* what);
+  void compare_orders();
+  uint32_t flow_of(uint32_t stream, size_t publisher) const {
+    return static_cast<uint32_t>(stream * flows_per_stream_ + publisher);
+  }
 
   const Settings& settings_;
-  Target target_;
+  std::vector<Target> targets_;
   ringcast::Prng prng_;
+  const uint64_t flows_per_stream_;
   Flows flows_;
   Connections connections_;
   std::vector<double> popularity_;                    // cumulative; empty without --zipf
   std::vector<std::vector<uint32_t>> streams_of_;     // by connection
   std::vector<std::vector<uint32_t>> publishers_of_;  // by stream: connections
   std::vector<uint32_t> publishable_;                 // streams that somebody hears
+  std::optional<Pipe> pipe_;                          // publishes after the others
   std::vector<uint64_t> publisher_turn_;              // by stream
   std::vector<uint32_t> to_flush_;
   size_t member_count_ = 0;

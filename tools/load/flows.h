@@ -28,9 +28,10 @@ struct Errors {
   uint64_t duplicated = 0;  // came again
   uint64_t reordered = 0;   // came after a later one
   uint64_t corrupt = 0;     // not the text that was sent, or nothing sent at all
-  uint64_t cut = 0;         // connections that the server ended
+  uint64_t cut = 0;         // connections that the server ended, or a pipe's command
+  uint64_t disagreed = 0;   // connections that heard several publishers in another order than others
 
-  uint64_t all() const { return lost + duplicated + reordered + corrupt + cut; }
+  uint64_t all() const { return lost + duplicated + reordered + corrupt + cut + disagreed; }
 };
 
 class Flows {

@@ -65,14 +65,16 @@ void Report::errors(const Errors& errors) {
   number("reordered", static_cast<double>(errors.reordered));
   number("corrupt", static_cast<double>(errors.corrupt));
   number("cut", static_cast<double>(errors.cut));
+  number("disagreed", static_cast<double>(errors.disagreed));
   if (errors.all() == 0) return;
   lines_.push_back(
       {"", "", "ERRORS",
-       format("%llu lost, %llu duplicated, %llu reordered, %llu corrupt, %llu connections cut",
-              static_cast<unsigned long long>(errors.lost),
-              static_cast<unsigned long long>(errors.duplicated),
-              static_cast<unsigned long long>(errors.reordered),
-              static_cast<unsigned long long>(errors.corrupt), static_cast<unsigned long long>(errors.cut))});
+       format(
+           "%llu lost, %llu duplicated, %llu reordered, %llu corrupt, %llu connections cut, %llu in "
+           "another order",
+           static_cast<unsigned long long>(errors.lost), static_cast<unsigned long long>(errors.duplicated),
+           static_cast<unsigned long long>(errors.reordered), static_cast<unsigned long long>(errors.corrupt),
+           static_cast<unsigned long long>(errors.cut), static_cast<unsigned long long>(errors.disagreed))});
 }
 
 void Report::print(bool json, bool well) const {

@@ -24,6 +24,9 @@ each once, whole and in order. Exit status 1: one was not.
 The server:
   --url ws[s]://ADDRESS:PORT/PATH  a room; of several streams each adds -N to the path
                                    (ws://127.0.0.1:8080/websocket/load)
+                                   several, with commas in between, take members in turn:
+                                   nodes that share an engine, whose members must all hear
+                                   a stream in one order
   --protocol raw|cable|mixed       {"message":…} to a room, Action Cable's ChatChannel, or
                                    half and half with /cable for the channels (raw)
   --pid PID[,PID]                  measure this server's CPU and memory
@@ -31,7 +34,8 @@ The server:
 The crowd:
   --connections N (1000)           --streams S (1)        --subs-per-conn K (1; cable)
   --zipf E                         popularity of streams: subscriptions and messages ~ 1/rank^E
-  --publishers P (1)               of each stream
+  --publishers P (1)               of each stream, and one more that writes lines into
+  --pipe COMMAND                   this command: fanout and soak, of a single room
   --distinct-identifiers           every subscriber names the same stream differently (cable)
   --stuck M                        further subscribers, which never read
   --churn C                        connections a second that come, subscribe, listen and go
@@ -81,6 +85,10 @@ void check(const Settings& settings) {
   if (settings.market_open && settings.rate <= 0) fail("--trace needs --rate");
   if (settings.burst > 0 && settings.rate > 0) fail("--burst and --rate exclude each other");
   if (settings.burst > 0 && settings.every_ms == 0) fail("--every must be at least 1");
+  if (!settings.pipe.empty() && settings.mode != "fanout" && settings.mode != "soak")
+    fail("--pipe goes with fanout and soak");
+  if (!settings.pipe.empty() && (settings.streams > 1 || cable))
+    fail("--pipe publishes to one room: it goes with one stream and --protocol raw");
   if (settings.mode == "idle" && settings.pids.empty()) fail("idle needs --pid");
   if (settings.mode == "idle" && settings.from >= settings.connections)
     fail("--from must be below --connections");
@@ -108,6 +116,7 @@ Settings parse_settings(int argc, char** argv) {
   std::string protocol, trace, pids, depth;
   const std::pair<std::string_view, Value> options[] = {
       {"--url", &settings.url},
+      {"--pipe", &settings.pipe},
       {"--protocol", &protocol},
       {"--trace", &trace},
       {"--pid", &pids},

@@ -12,7 +12,8 @@ enum class Protocol : uint8_t { raw, cable, mixed };
 
 struct Settings {
   std::string mode;
-  std::string url = "ws://127.0.0.1:8080/websocket/load";
+  std::string url = "ws://127.0.0.1:8080/websocket/load";  // several: separated by commas
+  std::string pipe;                                        // a command; empty: none
   Protocol protocol = Protocol::raw;
   bool json = false;
   bool quiet = false;
