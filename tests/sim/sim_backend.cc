@@ -128,6 +128,7 @@ int Network::accept(int listener) {
   if (socket.backlog.empty()) return -EAGAIN;
   std::unique_ptr<Socket> accepted = std::move(socket.backlog.front());
   socket.backlog.pop_front();
+  accepted->send_buffer = accepted_send_buffer_;
   return place(std::move(accepted));
 }
 

@@ -53,6 +53,8 @@ class Network {
   size_t unread(int fd) const { return at(fd).inbox.size(); }
 
   void set_send_buffer(int fd, size_t bytes);
+  // Of sockets accepted from now on.
+  void set_send_buffer_of_accepted(size_t bytes) { accepted_send_buffer_ = bytes; }
   // Sets `*news` whenever the socket may have become readable, writable or acceptable.
   void watch(int fd, bool* news) { at(fd).news = news; }
   // Descriptors from `limit` on are refused with -EMFILE.
@@ -101,6 +103,7 @@ class Network {
   size_t open_ = 0;
   Instant now_{seconds(1)};
   int descriptor_limit_ = 1 << 20;
+  size_t accepted_send_buffer_ = kSendBufferBytes;
 };
 
 class SimBackend final : public Backend {

@@ -138,6 +138,8 @@ Swarm::Swarm(uint64_t seed, Coverage& coverage, Trace& trace)
                                          : 50) {
   world_.on_turn = [this](ShardIndex shard) { watch_.after_turn(shard); };
   stage_.bursts = bursts_;
+  // Also readers that read at once are then waited for.
+  if (may(0.3)) world_.network().set_send_buffer_of_accepted(4 * 1024);
   draw_faults();
   add_streams();
   RawPeer::install(stage_);
