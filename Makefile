@@ -261,6 +261,12 @@ $(obj)/fuzz/%: $(obj)/tests/fuzz/%.o $(support_archive) $(out)/libringcast.a
 	@mkdir -p $(@D)
 	$(call say,LINK)$(link) -fsanitize=fuzzer $(inputs) $(libs) -o $@
 
+# The one that looks into the program, not the library.
+$(obj)/fuzz/declared_fuzz: $(obj)/tests/fuzz/declared_fuzz.o $(call together,$(app_sources)) $(pages_object) \
+    $(support_archive) $(out)/libringcast.a
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) -fsanitize=fuzzer $(inputs) $(libs) -o $@
+
 bench: ## the micro-benchmarks; BENCH_ARGS="--benchmark_filter=mask"
 bench: $(if $(bench_sources),$(obj)/benchmarks)
 	@$(if $(bench_sources),$(obj)/benchmarks $(BENCH_ARGS),echo 'no benchmarks')

@@ -38,7 +38,8 @@ std::string broadcasting_for(std::string_view channel_class, const StreamKey& ke
 }
 
 std::string global_id_param(std::string_view app, std::string_view model, std::string_view id) {
-  return global_id_param(std::string("gid://").append(app).append("/").append(model).append("/").append(id));
+  return global_id_param(
+      std::string("gid://").append(app).append("/").append(model).append("/").append(escape_global_id(id)));
 }
 
 StreamPublisher::StreamPublisher() = default;

@@ -38,6 +38,11 @@ CableRoute& CableRoute::tags(
   return *this;
 }
 
+CableRoute& CableRoute::channels(std::function<std::unique_ptr<Channel>(std::string_view name)> find) {
+  definition_->finders.push_back(std::move(find));
+  return *this;
+}
+
 CableRoute& CableRoute::check_origin(bool check) {
   definition_->check_origin = check;
   return *this;

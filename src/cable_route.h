@@ -47,6 +47,7 @@ struct CableDefinition {
   std::function<std::vector<std::string>(const Request&, const CableConnection&)> tags;
   std::function<std::unique_ptr<CableConnection>()> make_connection;
   std::unordered_map<std::string, ChannelDefinition, StringHash, std::equal_to<>> channels;
+  std::vector<std::function<std::unique_ptr<Channel>(std::string_view name)>> finders;
   bool check_origin = true;
   std::optional<SlowConsumer> slow_consumer;
   std::string problem;  // the first mistake: start() tells it
@@ -64,6 +65,9 @@ class CableGate final : public CableHandler {
   std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel, std::string_view name) override;
 
  private:
+  std::unique_ptr<Channel> make(SessionChannel& channel, std::string_view name,
+                                const std::function<std::unique_ptr<Channel>()>& make) const;
+
   const CableDefinition& definition_;
 };
 

@@ -80,6 +80,7 @@ void CableSession::decide(const Exchange& exchange) {
     for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
   } else {
     for (const Named& named : named_) {
+      if (named.value.is_array()) continue;
       connection_->add_tags({named.name + ":" + std::string(named.value.text())});
     }
   }
@@ -87,7 +88,7 @@ void CableSession::decide(const Exchange& exchange) {
   // is, all else as JSON. An
   // identifier that is nil is not set, as in Rails.
   for (const auto& [name, value] : connection_->identifiers_.members()) {
-    if (value.is_null()) continue;
+    if (value.is_null() || value.is_array()) continue;  // a list says what somebody may
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
     session_.identify(name, std::move(text), identifier_param(value));
   }
@@ -185,7 +186,8 @@ void CableSession::disconnected() {
 
 class CableChannel final : public ChannelHandler {
  public:
-  CableChannel(const ChannelDefinition& definition, SessionChannel& subscription,
+  // Without a definition: it was found by its name.
+  CableChannel(const ChannelDefinition* definition, SessionChannel& subscription,
                std::unique_ptr<Channel> channel)
       : definition_(definition), subscription_(subscription), channel_(std::move(channel)) {
     channel_->subscription_ = this;
@@ -205,15 +207,16 @@ class CableChannel final : public ChannelHandler {
   }
 
   bool perform(std::string_view action, const Json& data, CallResult& result) override {
-    const auto found = definition_.actions.find(action);
-    if (found != definition_.actions.end()) {
-      result = guarded(logger(), action, [&] { found->second(*channel_, data); });
-      return true;
+    if (definition_ != nullptr) {
+      const auto found = definition_->actions.find(action);
+      if (found != definition_->actions.end()) {
+        result = guarded(logger(), action, [&] { found->second(*channel_, data); });
+        return true;
+      }
     }
-    if (action != "receive") return false;
-    received_ = true;
-    result = guarded(logger(), action, [&] { channel_->receive(data); });
-    return received_;
+    bool known = true;  // what throws is an action
+    result = guarded(logger(), action, [&] { known = channel_->perform(action, data); });
+    return known;
   }
 
   CallResult timer(uint32_t index) override {
@@ -222,7 +225,13 @@ class CableChannel final : public ChannelHandler {
 
   // --- For Channel ---
 
-  // The base class's receive was reached: the channel has no such action.
+  // Whether the class has one of its own.
+  bool receive(const Json& data) {
+    received_ = true;
+    channel_->receive(data);
+    return received_;
+  }
+  // The base class's was reached.
   void nothing_received() { received_ = false; }
 
   void periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
@@ -235,7 +244,7 @@ class CableChannel final : public ChannelHandler {
     if (subscription_.stream_from(stream)) return true;
     if (subscribing_) subscription_.reject();
     logger().log(LogLevel::warn, "stream_refused",
-                 {{"channel", std::string_view(definition_.name)}, {"bytes", uint64_t{stream.size()}}});
+                 {{"channel", name()}, {"bytes", uint64_t{stream.size()}}});
     return false;
   }
 
@@ -245,13 +254,17 @@ class CableChannel final : public ChannelHandler {
 
   CableSession& session() { return CableSession::of(subscription_.session()); }
   SessionChannel& subscription() { return subscription_; }
-  const ChannelDefinition& definition() const { return definition_; }
+  // That clients know it by.
+  std::string_view name() const {
+    if (definition_ != nullptr) return definition_->name;
+    return subscription_.params()["channel"].text();
+  }
 
  private:
   Logger& logger() { return session().logger(); }
   void count_exception() { subscription_.session().shard().counters().callback_exceptions.add(); }
 
-  const ChannelDefinition& definition_;
+  const ChannelDefinition* const definition_;
   SessionChannel& subscription_;
   std::unique_ptr<Channel> channel_;
   std::vector<std::function<void()>> periodics_;  // by the index given to the session
@@ -276,19 +289,28 @@ void CableGate::disconnect(Session& session) {
   CableSession::of(session).disconnected();
 }
 
+std::unique_ptr<Channel> CableGate::make(SessionChannel& channel, std::string_view name,
+                                         const std::function<std::unique_ptr<Channel>()>& make) const {
+  std::unique_ptr<Channel> made;
+  if (guarded(definition_.core.logger(), name, [&] { made = make(); }) == CallResult::failed) {
+    channel.session().shard().counters().callback_exceptions.add();
+  }
+  return made;
+}
+
 std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel, std::string_view name) {
+  for (const auto& find : definition_.finders) {
+    if (auto made = make(channel, name, [&] { return find(name); })) {
+      return std::make_unique<CableChannel>(nullptr, channel, std::move(made));
+    }
+  }
   const auto found = definition_.channels.find(name);
   if (found == definition_.channels.end()) {
     return make_stream_channel(definition_.core.identity(), channel, name);
   }
-  const ChannelDefinition& definition = found->second;
-  std::unique_ptr<Channel> made;
-  if (guarded(definition_.core.logger(), definition.name, [&] { made = definition.make(); }) ==
-      CallResult::failed) {
-    channel.session().shard().counters().callback_exceptions.add();
-  }
+  auto made = make(channel, name, found->second.make);
   if (made == nullptr) return nullptr;
-  return std::make_unique<CableChannel>(definition, channel, std::move(made));
+  return std::make_unique<CableChannel>(&found->second, channel, std::move(made));
 }
 
 }  // namespace internal
@@ -346,6 +368,9 @@ void Channel::unsubscribed() {}
 void Channel::receive(const Json&) {
   bound(subscription_).nothing_received();
 }
+bool Channel::perform(std::string_view action, const Json& data) {
+  return action == "receive" && bound(subscription_).receive(data);
+}
 
 const Json& Channel::params() const {
   return bound(subscription_).subscription().params();
@@ -360,7 +385,7 @@ Server& Channel::server() const {
   return bound(subscription_).session().core().server();
 }
 std::string_view Channel::channel_name() const {
-  return bound(subscription_).definition().name;
+  return bound(subscription_).name();
 }
 
 bool Channel::stream_from(std::string_view stream) {

@@ -8,8 +8,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "app/config.h"
+#include "app/declared_rules.h"
 #include "app/demo.h"
 #include "app/generate.h"
 #include "app/publish.h"
@@ -69,8 +71,9 @@ int main(int argc, char** argv) {
 
   ringcast::Server* running = nullptr;
   // What can change while connections are open does; the rest waits for a restart.
-  line.config.server.reload = [&running, argc, argv] {
-    const ringcast::CommandLine again = ringcast::read_command_line(argc, argv);
+  ringcast::DeclaredRules rules(line.config.declared);
+  line.config.server.reload = [&running, &rules, argc, argv] {
+    ringcast::CommandLine again = ringcast::read_command_line(argc, argv);
     if (!again.error.empty()) {
       running->log(ringcast::LogLevel::error, "not_reloaded", {{"why", std::string_view(again.error)}});
       return;
@@ -84,12 +87,15 @@ int main(int argc, char** argv) {
         running->log(ringcast::LogLevel::error, "certificate_not_loaded", {{"why", std::string_view(wrong)}});
       }
     }
+    for (const std::string& path : rules.replace(std::move(again.config.declared))) {
+      running->log(ringcast::LogLevel::warn, "route_needs_restart", {{"path", std::string_view(path)}});
+    }
     running->log(ringcast::LogLevel::info, "reloaded");
   };
 
   ringcast::Server server(line.config.server);
   running = &server;
-  ringcast::add_endpoints(server, line.config);
+  ringcast::add_endpoints(server, line.config, rules);
   if (const ringcast::StartResult started = server.start(); !started) {
     write_out(stderr, "ringcast: " + started.error + "\n");
     return 2;

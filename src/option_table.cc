@@ -11,8 +11,7 @@
 #include <optional>
 #include <sstream>
 
-// The one place that knows TOML. Its errors are values here: no exception of the
-// library's reaches us.
+// Its errors are values here: no exception of the library's reaches us.
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -259,6 +258,10 @@ void OptionTable::add_choice(std::string_view name, std::vector<std::string> nam
        .as_toml = [names, get] { return toml_string(names[get()]); }});
 }
 
+void OptionTable::reserve(std::string_view name) {
+  reserved_.emplace_back(name);
+}
+
 OptionTable::Row* OptionTable::find(std::string_view name) {
   const auto found = std::ranges::find(rows_, name, &Row::name);
   return found == rows_.end() ? nullptr : &*found;
@@ -276,7 +279,7 @@ OptionTable::Reading OptionTable::read(int argc, const char* const* argv, const 
   read_environment(environment != nullptr ? environment : environ, from_environment, reading);
   reading.problem = read_arguments(argc, argv, from_arguments, reading);
   if (reading.problem.empty() && !reading.config_file.empty()) {
-    reading.problem = read_file(reading.config_file, from_file);
+    reading.problem = read_file(from_file, reading);
   }
   for (const auto* source : {&from_file, &from_environment, &from_arguments}) {
     if (reading.problem.empty()) reading.problem = apply(*source);
@@ -352,19 +355,22 @@ void OptionTable::read_environment(const char* const* environment, std::vector<A
   }
 }
 
-std::string OptionTable::read_file(const std::string& path, std::vector<Assignment>& found) {
+std::string OptionTable::read_file(std::vector<Assignment>& found, Reading& reading) {
+  const std::string& path = reading.config_file;
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
   if (!file || !(content << file.rdbuf())) {
     // An empty file sets failbit on the insertion; it is a good configuration all the same.
     if (!file.is_open()) return "the configuration file " + quoted(path) + " cannot be read";
   }
-  const toml::parse_result parsed = toml::parse(content.str(), path);
+  reading.config_text = content.str();
+  const toml::parse_result parsed = toml::parse(reading.config_text, path);
   if (!parsed) {
     return path + ":" + std::to_string(parsed.error().source().begin.line) + ": " +
            std::string(parsed.error().description());
   }
   for (const auto& [key, node] : parsed.table()) {
+    if (std::ranges::find(reserved_, key.str()) != reserved_.end()) continue;
     const std::string where =
         path + ":" + std::to_string(node.source().begin.line) + ": " + std::string(key.str());
     Row* row = find(key.str());

@@ -4,6 +4,7 @@
 
 #include "auth/origin.h"
 #include "auth/trusted_proxies.h"
+#include "base/glob.h"
 #include "base/log.h"
 #include "engine.h"
 #include "identity.h"
@@ -64,7 +65,7 @@ void OptionTable::add_server(Options& o) {
   list(
       "identified-by", "NAME=SOURCE", o.identified_by,
       "whoever lacks this on /cable is refused; repeatable; sources: cookies.signed.NAME, "
-      "cookies.encrypted.NAME/POINTER, devise.COOKIE, jwt.CLAIM, header.NAME, query.NAME, or a template such "
+      "cookies.encrypted.NAME/POINTER, devise.COOKIE, jwt.CLAIM (jwt.CLAIM[] for a list), header.NAME, query.NAME, or a template such "
       "as gid://app/User/{jwt.sub}");
   text("secret-key-base-file", "FILE", o.secret_key_base_file,
        "Rails' secret_key_base, which signs and encrypts its cookies");
@@ -300,6 +301,10 @@ std::optional<StreamRule> parse_stream_policy(std::string_view text) {
 
 LogSink stderr_log_sink() {
   return log_to_stderr;
+}
+
+bool matches_pattern(std::string_view pattern, std::string_view text) {
+  return glob_match(pattern, text);
 }
 
 }  // namespace ringcast

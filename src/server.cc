@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/signals_blocked.h"
 #include "protocol/cable.h"
+#include "protocol/url.h"
 #include "server_core.h"
 
 namespace ringcast {
@@ -21,6 +22,10 @@ Server::Server(Options options) : core_(std::make_shared<internal::ServerCore>(s
 Server::~Server() {
   core_->begin_stop({});
   core_->wait();
+}
+
+bool Server::valid_pattern(std::string_view pattern) {
+  return PathPattern::valid(pattern);
 }
 
 CableRoute& Server::cable(std::string_view pattern) {

@@ -182,6 +182,9 @@ CableRoute& ServerCore::add_cable(std::string_view pattern) {
 
 void ServerCore::add_websocket(std::string_view pattern, WebSocketRoute route) {
   if (!may_add(pattern)) return;
+  if (route.identified && options_.identified_by.empty()) {
+    return refuse("the route " + std::string(pattern) + " asks who comes, and no identified-by says how");
+  }
   if (route.page) {
     add_http("GET", pattern, std::exchange(route.page, nullptr));
   }

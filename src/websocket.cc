@@ -3,10 +3,14 @@
 // thread only.
 #include "ringcast/websocket.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "auth/global_id.h"
 #include "base/utf8.h"
 #include "http_access.h"
+#include "protocol/cable.h"
 #include "server_core.h"
 #include "shard/raw_socket.h"
 #include "shard/shard.h"
@@ -16,11 +20,17 @@
 namespace ringcast {
 namespace internal {
 
+// What the handshake found out, until the socket is open.
+struct RawBearer final : Attachment {
+  Json identifiers = Json::object();
+  std::optional<int64_t> expires_unix_ms;
+};
+
 // Hangs on a RawSocket and holds what the embedder sees of it.
 class RawSession final : public Attachment {
  public:
-  RawSession(ServerCore& core, RawSocket& socket, std::string_view path)
-      : core_(core), socket_(socket), path_(path), face_(*this) {}
+  RawSession(ServerCore& core, RawSocket& socket, std::string_view path, Json identifiers)
+      : core_(core), socket_(socket), path_(path), identifiers_(std::move(identifiers)), face_(*this) {}
 
   static RawSession& of(RawSocket& socket) { return static_cast<RawSession&>(*socket.attachment); }
 
@@ -28,6 +38,7 @@ class RawSession final : public Attachment {
   RawSocket& socket() { return socket_; }
   WebSocket& face() { return face_; }
   std::string_view path() const { return path_; }
+  const Json& identifiers() const { return identifiers_; }
   std::string_view tags() const { return tags_; }
 
   void add_tag(std::string_view tag) { tags_.append(tags_.empty() ? "[" : " [").append(tag).append("]"); }
@@ -36,32 +47,81 @@ class RawSession final : public Attachment {
   ServerCore& core_;
   RawSocket& socket_;
   const std::string path_;
+  const Json identifiers_;
   std::string tags_;
   WebSocket face_;
 };
 
-bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal) {
-  if (!route_.authorize) return true;
-  bool allowed = false;
+namespace {
+
+// As remote disconnects call it: empty if nobody knows who it is.
+std::string connection_name(const Json& identifiers) {
+  std::vector<std::string> params;
+  for (const auto& [name, value] : identifiers.members()) {
+    if (!value.is_array()) params.push_back(identifier_param(value));  // a list says what somebody may
+  }
+  return connection_identifier(std::vector<std::string_view>(params.begin(), params.end()));
+}
+
+}  // namespace
+
+bool WebSocketGate::identify(const RequestData& data, Json& identifiers) const {
+  for (const IdentifierSource& source : core_.identity().sources) {
+    IdentifierValue found = source.evaluate(RequestCredentials(data));
+    if (!found) {
+      note_cookie(data.exchange, source.text(), found.cookie_error);
+      Shard& shard = data.exchange.shard;
+      shard.log().log(shard.now(), LogLevel::info, "unauthorized",
+                      {{"connection", data.exchange.connection_number},
+                       {"path", data.exchange.request.path()},
+                       {"why", std::string_view(found.reason)}});
+      return false;
+    }
+    identifiers.set(source.name(), std::move(found.value));
+  }
+  return true;
+}
+
+bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal,
+                              std::unique_ptr<Attachment>& bearer) {
+  if (!route_.identified && !route_.authorize && !route_.allow) return true;
+  bool known = false, allowed = false;
   const CallResult result = guarded(core_.logger(), "authorize", [&] {
     const RequestData data(exchange, core_.server(), core_.identity());
     const Request request = RequestAccess::make(data);
-    allowed = route_.authorize(request);
+    auto found = std::make_unique<RawBearer>();
+    known = (!route_.identified || identify(data, found->identifiers)) &&
+            (!route_.authorize || route_.authorize(request));
+    allowed = known && (!route_.allow || route_.allow(request, found->identifiers));
+    if (const Jwt* const jwt = data.jwt_asked(); route_.identified && jwt != nullptr && *jwt) {
+      found->expires_unix_ms = jwt->expires_unix_ms;
+    }
+    if (route_.identified) bearer = std::move(found);
   });
   if (result == CallResult::failed) {
     exchange.shard.counters().callback_exceptions.add();
     refusal = {.status = 500, .content_type = "text/plain; charset=utf-8", .body = "Internal Server Error\n"};
     return false;
   }
-  if (!allowed) {
+  if (!known) {
     refusal = {.status = 401, .content_type = "text/plain; charset=utf-8", .body = "Unauthorized\n"};
     refusal.headers.push_back({"WWW-Authenticate", "Bearer"});  // RFC 9110 15.5.2: a 401 names a scheme
   }
-  return allowed;
+  return allowed;  // the refusal is 403 as it stands
 }
 
 CallResult WebSocketGate::open(RawSocket& socket, const Exchange& exchange) {
-  socket.attachment = std::make_unique<RawSession>(core_, socket, exchange.request.path());
+  const auto bearer = std::move(socket.attachment);
+  Json identifiers = Json::object();
+  if (bearer != nullptr) {
+    auto& found = static_cast<RawBearer&>(*bearer);
+    identifiers = std::move(found.identifiers);
+    if (found.expires_unix_ms) socket.expire_at(*found.expires_unix_ms);
+  }
+  socket.attachment =
+      std::make_unique<RawSession>(core_, socket, exchange.request.path(), std::move(identifiers));
+  // Before anything is sent: whoever is in can be disconnected.
+  if (bearer != nullptr) socket.identify(connection_name(RawSession::of(socket).identifiers()));
   if (!route_.open) return CallResult::ok;
   return guarded(core_.logger(), "open", [&] { route_.open(RawSession::of(socket).face()); });
 }
@@ -154,6 +214,12 @@ std::string_view WebSocket::path() const {
 }
 std::string WebSocket::remote_address() const {
   return session_->socket().peer().to_string();
+}
+const Json& WebSocket::identifiers() const {
+  return session_->identifiers();
+}
+const Json& WebSocket::identifier(std::string_view name) const {
+  return identifiers()[name];
 }
 uint64_t WebSocket::number() const {
   return session_->socket().number();

@@ -98,7 +98,10 @@ std::string broadcasting_for(std::string_view channel_class, const StreamKey& ke
 // The parameter form of a Rails GlobalID, to meet streams that a Rails application
 // names by model: global_id_param("app", "Post", "1") is the unpadded URL-safe base64
 // of "gid://app/Post/1".
+// The id is escaped as Rails escapes it.
 std::string global_id_param(std::string_view app, std::string_view model, std::string_view id);
+// The same of a whole GlobalID; empty if it is none.
+std::string global_id_param(std::string_view global_id);
 
 namespace internal {
 class StreamPublisherCore;

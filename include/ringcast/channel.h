@@ -11,7 +11,8 @@
 //   };
 //   server.cable("/cable").channel<ChatChannel>("ChatChannel", {{"speak", &ChatChannel::speak}});
 //
-// Nothing else is callable: there is no lookup by name beyond that list.
+// Nothing else is callable: there is no lookup by name beyond that list, unless a class
+// looks names up itself (perform()).
 #pragma once
 
 #include <chrono>
@@ -47,6 +48,9 @@ class Channel {
   // The action of a message that names none, or names "receive". `data` is what the
   // client performed, its "action" included.
   virtual void receive(const Json& data);
+  // An action that was not registered. False: there is none of that name, which counts as a
+  // meaningless command. This one knows "receive".
+  virtual bool perform(std::string_view action, const Json& data);
 
  protected:
   // The decoded identifier, "channel" included. Not yet there in a constructor.

@@ -75,6 +75,9 @@ class OptionTable {
   // The server's own rows, bound to `options`.
   void add_server(Options& options);
 
+  // A table or key of the file that is the program's own to read, from Reading::config_text.
+  void reserve(std::string_view name);
+
   // What was asked for besides values.
   struct Reading {
     std::string problem;  // one sentence; empty if everything was understood
@@ -84,6 +87,7 @@ class OptionTable {
     bool check_config = false;
     bool print_config = false;
     std::string config_file;  // that was read, or empty
+    std::string config_text;  // what is in it: TOML, if there is no problem
   };
 
   // Sets the variables. `environment` is as in environ(7), null-terminated; null reads
@@ -125,10 +129,11 @@ class OptionTable {
   std::string read_arguments(int argc, const char* const* argv, std::vector<Assignment>& found,
                              Reading& reading);
   void read_environment(const char* const* environment, std::vector<Assignment>& found, Reading& reading);
-  std::string read_file(const std::string& path, std::vector<Assignment>& found);
+  std::string read_file(std::vector<Assignment>& found, Reading& reading);
   static std::string apply(const std::vector<Assignment>& found);
 
   std::vector<std::string> sections_;
+  std::vector<std::string> reserved_;
   std::vector<Row> rows_;
 };
 

@@ -141,6 +141,10 @@ struct Options {
   std::string problem() const;
 };
 
+// Whether all of `text` matches as stream_policy and unprefixed_streams do: '*' stands for any
+// run of characters.
+bool matches_pattern(std::string_view pattern, std::string_view text);
+
 // The sink that writes lines to stderr.
 LogSink stderr_log_sink();
 

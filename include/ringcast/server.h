@@ -61,7 +61,7 @@ class CableRoute {
 
   // The same from a source as --identified-by takes it:
   //   cookies.signed.NAME[/POINTER], cookies.encrypted.NAME[/POINTER], devise.COOKIE[/SCOPE],
-  //   jwt.CLAIM[/POINTER], header.NAME (of trusted proxies alone), query.NAME (which proves
+  //   jwt.CLAIM[/POINTER], any of these with [] behind it (a list: what somebody may), header.NAME (of trusted proxies alone), query.NAME (which proves
   //   nothing), or a template around them: "gid://app/User/{cookies.signed.user_id}"
   // start() says so when it is none of them, or lacks its secret in Options.
   CableRoute& identified_by(std::string_view name, std::string_view source);
@@ -98,6 +98,11 @@ class CableRoute {
     return add_channel(
         name, [make = std::move(make)] { return std::unique_ptr<Channel>(make()); }, std::move(named));
   }
+
+  // Channels that are found by name when somebody subscribes; their actions reach
+  // Channel::perform(). Asked before what stands above is looked up, on all shards at once;
+  // null: none of that name. Several are asked in the order given.
+  CableRoute& channels(std::function<std::unique_ptr<Channel>(std::string_view name)> find);
 
   // Whether a browser's Origin has to be allowed; true unless said otherwise.
   CableRoute& check_origin(bool check);
@@ -136,6 +141,9 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // --- Routes, before start() ---------------------------------------------------
+
+  // Whether it is one; start() refuses others.
+  static bool valid_pattern(std::string_view pattern);
 
   CableRoute& cable(std::string_view pattern);
   void websocket(std::string_view pattern, WebSocketRoute route);

@@ -75,6 +75,11 @@ class WebSocket {
   std::string_view path() const;
   std::string remote_address() const;
 
+  // Who is at the other end, if the route asks (WebSocketRoute::identified): the value of
+  // that identifier, or null; and all of them, an object.
+  const Json& identifier(std::string_view name) const;
+  const Json& identifiers() const;
+
   // The N of "Client N": the same for the socket's life, and no other connection of
   // the server's, raw or Action Cable, has it.
   uint64_t number() const;
@@ -119,8 +124,15 @@ struct WebSocketRoute {
   // The peer broke the protocol, or a limit; `close` follows.
   std::function<void(WebSocket&, std::string_view reason)> error = {};
 
+  // Whether whoever comes has to have all identifiers of Options::identified_by, as on a
+  // cable; else it is 401. The socket is closed (1008) when its token expires, and when
+  // somebody disconnects who it is (Server::disconnect).
+  bool identified = false;
   // Before the upgrade: false is 401 and no socket.
   std::function<bool(const Request&)> authorize = {};
+  // The same once it is known who it is (`identifiers` is empty if nobody was asked): false is
+  // 403.
+  std::function<bool(const Request&, const Json& identifiers)> allow = {};
   // A GET that asks for no upgrade; without it the answer is 426.
   std::function<void(const Request&, Response&)> page = {};
 

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/declared_reader.h"
 #include "ringcast/option_table.h"
 
 namespace ringcast {
@@ -16,7 +17,8 @@ void add_own_rows(OptionTable& table, Config& config) {
   table.section("What is served");
   table.choice("demo", config.demo,
                {{"auto", DemoMode::automatic}, {"on", DemoMode::on}, {"off", DemoMode::off}},
-               "the page, its channels and rooms, on loopback addresses only; auto is on");
+               "the page, its channels and rooms, on loopback addresses only; auto is on unless the "
+               "configuration file declares channels or routes");
   table.toggle("demo-anywhere", config.demo_anywhere,
                "the demo on other addresses, too: whoever reaches it publishes there without a key");
   table.toggle("echo", config.echo, "serve /echo, which sends every message back");
@@ -26,6 +28,8 @@ void add_own_rows(OptionTable& table, Config& config) {
   table.text("welcome", "TEXT", config.welcome, "what a newcomer to the raw chat is greeted with");
   table.text("broadcast-key-file", "FILE", config.broadcast_key_file,
              "POST /_broadcast asks for the bearer key in this file; without it only the demo may publish");
+  table.text("global-id-app", "NAME", config.global_id_app,
+             "the Rails application whose models {gid:User:…} in declared channels names");
 }
 
 // One line: what a shell's `openssl rand -hex 32 > key` leaves behind, line end included.
@@ -62,6 +66,24 @@ std::string check(Config& config) {
   return {};
 }
 
+std::string read_declared(const OptionTable::Reading& read, Config& config) {
+  if (read.config_file.empty()) return {};
+  DeclarationContext context{.global_id_app = config.global_id_app, .identifiers = {}};
+  for (const std::string& source : config.server.identified_by) {
+    context.identifiers.push_back(source.substr(0, source.find('=')));
+  }
+  return read_declarations(read.config_text, read.config_file, context, config.declared);
+}
+
+// They stay where they are written; who asks is told that there are some.
+std::string declared_names(const OptionTable::Reading& read, const Declarations& declared) {
+  if (declared.empty()) return {};
+  std::string out = "\n# " + read.config_file + " declares besides:\n";
+  for (const ChannelRules& channel : declared.channels) out += "# [[channel]] " + channel.name + "\n";
+  for (const RouteRules& route : declared.routes) out += "# [[route]] " + route.path + "\n";
+  return out;
+}
+
 }  // namespace
 
 bool is_loopback(std::string_view address) {
@@ -77,6 +99,7 @@ CommandLine read_command_line(int argc, const char* const* argv, const char* con
   OptionTable table;
   add_own_rows(table, config);
   table.add_server(config.server);
+  for (const std::string_view name : kDeclaredTables) table.reserve(name);
 
   const OptionTable::Reading read = table.read(argc, argv, environment);
   if (!read.problem.empty()) {
@@ -88,9 +111,12 @@ CommandLine read_command_line(int argc, const char* const* argv, const char* con
   } else if (read.version) {
     line.output = "ringcast " + std::string(version()) + "\n";
   } else {
-    line.error = check(config);
+    line.error = read_declared(read, config);
+    if (line.error.empty()) line.error = check(config);
     if (line.error.empty() && read.check_config) line.output = "The configuration is good.\n";
-    if (line.error.empty() && read.print_config) line.output = table.toml();
+    if (line.error.empty() && read.print_config) {
+      line.output = table.toml() + declared_names(read, config.declared);
+    }
   }
   if (!line.error.empty()) {
     line.exit_status = 2;

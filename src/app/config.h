@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "app/declared.h"
 #include "ringcast/options.h"
 
 namespace ringcast {
@@ -22,9 +23,13 @@ struct Config {
   std::string welcome = "Welcome to the Ringcast chat!";
   std::string broadcast_key_file;
   std::string broadcast_key;  // what the file holds; empty: none is asked for
+  std::string global_id_app;
+  Declarations declared;  // channels and routes of the configuration file
 
-  // The demo is on unless it was switched off.
-  bool demo_on() const { return demo != DemoMode::off; }
+  // Whoever declares what is served needs no demo.
+  bool demo_on() const {
+    return demo == DemoMode::on || (demo == DemoMode::automatic && declared.empty());
+  }
 };
 
 // Either a configuration to serve with, or what to print and how to end.

@@ -1,6 +1,9 @@
 #include "app/demo.h"
 
 #include "app/channels.h"
+#include "app/declared_channel.h"
+#include "app/declared_routes.h"
+#include "app/declared_rules.h"
 #include "app/json_answer.h"
 #include "app/pages.h"
 #include "app/producers.h"
@@ -10,14 +13,15 @@
 namespace ringcast {
 namespace {
 
-void add_probes(Server& server) {
+void add_probes(Server& server, const DeclaredRules& rules) {
   server.get("/health", [](const Request&, Response& response) { response.text("ok\n"); });
   server.get("/ready", [](const Request& request, Response& response) {
     const bool ready = request.server().ready();
     response.status(ready ? 200 : 503).text(ready ? "ready\n" : "draining\n");
   });
-  server.get("/metrics", [](const Request& request, Response& response) {
-    response.body("text/plain; version=0.0.4; charset=utf-8", request.server().metrics_text());
+  server.get("/metrics", [&rules](const Request& request, Response& response) {
+    response.body("text/plain; version=0.0.4; charset=utf-8",
+                  request.server().metrics_text() + rules.metrics_text());
   });
 }
 
@@ -39,11 +43,14 @@ void add_pages(Server& server) {
 
 }  // namespace
 
-void add_endpoints(Server& server, const Config& config) {
-  add_probes(server);
+void add_endpoints(Server& server, const Config& config, const DeclaredRules& rules) {
+  add_probes(server, rules);
   if (config.echo) add_echo(server, config);
   add_producers(server, config);
-  CableRoute& cable = server.cable("/cable");
+  // What is declared comes first, and takes the place of the demo's of the same name.
+  CableRoute& cable = server.cable("/cable").channels(
+      [&rules](std::string_view name) { return DeclaredChannel::find(rules, name); });
+  add_declared_routes(server, rules);
   if (!config.demo_on()) return;
   cable.channel<ChatChannel>("ChatChannel").channel<TickerChannel>("TickerChannel");
   add_rooms(server, config.room_prefix, config.welcome);

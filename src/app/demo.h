@@ -6,8 +6,10 @@
 
 namespace ringcast {
 
+class DeclaredRules;
 class Server;
 
-void add_endpoints(Server& server, const Config& config);
+// Also what the configuration file declares: `rules` outlive the server.
+void add_endpoints(Server& server, const Config& config, const DeclaredRules& rules);
 
 }  // namespace ringcast

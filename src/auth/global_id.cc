@@ -88,12 +88,13 @@ bool valid_global_id(std::string_view text) {
 }
 
 std::string global_id_param(std::string_view global_id) {
-  return base64url_encode(as_bytes(global_id));
+  return valid_global_id(global_id) ? base64url_encode(as_bytes(global_id)) : std::string();
 }
 
 std::string identifier_param(const Json& value) {
   if (!value.is_string()) return value.dump();
-  return valid_global_id(value.text()) ? global_id_param(value.text()) : std::string(value.text());
+  std::string param = global_id_param(value.text());
+  return param.empty() ? std::string(value.text()) : param;
 }
 
 }  // namespace ringcast

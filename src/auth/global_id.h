@@ -18,7 +18,8 @@ std::string escape_global_id(std::string_view id);
 // and '.', a constant's name, and ids as escape_global_id writes them.
 bool valid_global_id(std::string_view text);
 
-// to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…".
+// to_gid_param: base64url without padding, as in "notifications:Z2lkOi8v…". Empty if the text
+// is no GlobalID.
 std::string global_id_param(std::string_view global_id);
 
 // What the value of an identifier contributes to the name of its connection: a GlobalID

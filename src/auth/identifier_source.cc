@@ -128,6 +128,22 @@ IdentifierValue checked(const Json& value, const std::string& what) {
   return found;
 }
 
+// What somebody may, as a list: each of its elements a name.
+IdentifierValue checked_list(const Json& value, const std::string& what) {
+  if (value.is_null()) return missing(what + " has no value");
+  if (!value.is_array()) return refused(what + " is no list");
+  size_t bytes = 0;
+  for (const Json& element : value.elements()) {
+    if (!checked(element, what)) return refused(what + " holds what is neither a string nor a number");
+    bytes += element.text().size();
+  }
+  if (bytes > kIdentifierListBytesMax) return refused(what + " is too long");
+  IdentifierValue found;
+  found.status = Status::ok;
+  found.value = value;
+  return found;
+}
+
 }  // namespace
 
 std::optional<IdentifierSource::Lookup> IdentifierSource::Lookup::parse(std::string_view text,
@@ -206,6 +222,10 @@ std::string IdentifierSource::Lookup::label() const {
   return name;
 }
 
+IdentifierValue IdentifierSource::Lookup::check(const Json& value) const {
+  return list ? checked_list(value, label()) : checked(value, label());
+}
+
 IdentifierValue IdentifierSource::Lookup::find_cookie(const CredentialSource& credentials) const {
   const auto text = credentials.cookie(name);
   if (!text || text->empty()) return missing(label() + " is missing");
@@ -218,7 +238,7 @@ IdentifierValue IdentifierSource::Lookup::find_cookie(const CredentialSource& cr
     value.cookie_error = message.error;
     return value;
   }
-  return checked(follow(message.value, pointer), label());
+  return check(follow(message.value, pointer));
 }
 
 IdentifierValue IdentifierSource::Lookup::find(const CredentialSource& credentials) const {
@@ -232,9 +252,9 @@ IdentifierValue IdentifierSource::Lookup::find(const CredentialSource& credentia
     if (name == "ext" && !pointer.empty() && claim->is_string()) {
       const auto inside = Json::parse(claim->text());
       if (!inside) return refused(label() + " is not JSON");
-      return checked(follow(*inside, pointer), label());
+      return check(follow(*inside, pointer));
     }
-    return checked(follow(*claim, pointer), label());
+    return check(follow(*claim, pointer));
   }
   auto text = kind == Kind::header ? credentials.header(name) : credentials.query(name);
   if (!text) return missing(label() + " is missing");
@@ -275,11 +295,18 @@ std::optional<IdentifierSource> IdentifierSource::parse(std::string_view text, s
     return refuse(source.name_ + ": everybody would be \"" + source.text_ +
                   "\"; put a source in braces, as in gid://app/User/{cookies.signed.user_id}");
   }
-  auto lookup = Lookup::parse(source.text_, error);
+  std::string_view bare = source.text_;
+  const bool list = bare.ends_with("[]");
+  if (list) bare.remove_suffix(2);
+  auto lookup = Lookup::parse(bare, error);
   if (!lookup) {
     *error = source.name_ + ": " + *error;
     return std::nullopt;
   }
+  if (list && (lookup->kind == Lookup::Kind::header || lookup->kind == Lookup::Kind::query)) {
+    return refuse(source.name_ + ": a header and a parameter are text, no list");
+  }
+  lookup->list = list;
   source.bare_ = true;
   source.parts_.push_back({{}, std::move(lookup)});
   return source;

@@ -8,6 +8,9 @@
 //   header.NAME                       a header that the caller trusts the sender of
 //   query.NAME                        a parameter of the URL: proves nothing by itself
 //
+// Behind one of these, but the last two, "[]" takes a list of such values (jwt.symbols[]): what
+// somebody may, and no part of who it is.
+//
 // or a template of text around {SOURCE}, one or several: "gid://app/User/{jwt.sub}". In a
 // GlobalID values are escaped as Rails escapes them. POINTER is a JSON Pointer (RFC 6901),
 // and a claim is written as one of its tokens: jwt.https:~1~1example.com~1id.
@@ -31,6 +34,8 @@ namespace ringcast {
 
 // An identifier goes into log lines, stream names and tables: longer ones are refused.
 constexpr size_t kIdentifierValueBytesMax = 512;
+// All the values of a list.
+constexpr size_t kIdentifierListBytesMax = 16 * 1024;
 
 // One request's credentials, as the caller knows them.
 class CredentialSource {
@@ -55,7 +60,7 @@ struct IdentifierValue {
     refused,  // somebody says it, but not credibly, or not in a form that can be a name
   };
   Status status = Status::missing;
-  Json value;          // ok: a string that is not blank, or a number
+  Json value;          // ok: a string that is not blank, or a number; or a list of them
   std::string reason;  // otherwise: "the cookie user_id is expired"; never the credential itself
   RailsError cookie_error =
       RailsError::none;  // of the cookie that failed; marshal deserves a log line of its own
@@ -87,12 +92,14 @@ class IdentifierSource {
     Kind kind = Kind::query;
     std::string name;
     std::vector<std::string> pointer;  // unescaped reference tokens
+    bool list = false;
 
     static std::optional<Lookup> parse(std::string_view text, std::string* error);
     // What a log calls it: "the signed cookie user_id".
     std::string label() const;
     // A usable value as it is, or why there is none.
     IdentifierValue find(const CredentialSource& credentials) const;
+    IdentifierValue check(const Json& value) const;
     IdentifierValue find_cookie(const CredentialSource& credentials) const;
   };
   struct Part {

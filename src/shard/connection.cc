@@ -208,7 +208,9 @@ void Connection::drain() {
 }
 
 void Connection::disconnect_remotely(bool reconnect) {
-  if (has_session()) session_->disconnect("remote", reconnect, EndReason::remote);
+  if (has_session()) return session_->disconnect("remote", reconnect, EndReason::remote);
+  // Who may come back is told so in the way of raw sockets: by the code.
+  close(reconnect ? CloseCode::service_restart : CloseCode::policy_violation, "remote", EndReason::remote);
 }
 
 // Our last bytes are queued: nothing more is broadcast to this peer.

@@ -258,6 +258,7 @@ void Connection::open_conversation() {
   } else {
     raw_ = std::make_unique<RawSocket>(*this, route, http->take_parameters(),
                                        std::string(http->request().query()));
+    raw_->attachment = http->take_bearer();
     shard_.counters().websockets.add();
     raw_->open({.shard = exchange.shard,
                 .request = exchange.request,

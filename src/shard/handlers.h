@@ -77,8 +77,10 @@ class WebSocketHandler {
   virtual ~WebSocketHandler() = default;
 
   // Before the 101: whether this request may open a socket. Otherwise `refusal` is
-  // the answer (401, 403 …).
-  virtual bool authorize(const Exchange& exchange, HttpAnswer& refusal) = 0;
+  // the answer (401, 403 …). What it leaves in `bearer` is the socket's attachment when it
+  // is opened.
+  virtual bool authorize(const Exchange& exchange, HttpAnswer& refusal,
+                         std::unique_ptr<Attachment>& bearer) = 0;
 
   // The 101 is queued; what is sent now comes right behind it, and nothing leaves
   // before every stream subscribed here is live: whoever has seen the 101 misses

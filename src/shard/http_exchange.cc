@@ -129,7 +129,7 @@ HttpExchange::Outcome HttpExchange::on_upgrade(const Upgrade& upgrade) {
   }
   if (!cable) {
     HttpAnswer refusal{.status = 403, .content_type = "text/plain; charset=utf-8", .body = "Forbidden\n"};
-    if (!route_->websocket->authorize(exchange(), refusal)) {
+    if (!route_->websocket->authorize(exchange(), refusal, bearer_)) {
       end_reason_ = EndReason::unauthorized;
       return refuse(refusal, "the handler refused");
     }

@@ -42,6 +42,9 @@ class HttpExchange {
   // Whether a request has begun and is not answered yet.
   bool busy() const { return parser_.begun(); }
 
+  // After Outcome::upgraded: what the handler found out about who it is; null if nothing.
+  std::unique_ptr<Attachment> take_bearer() { return std::move(bearer_); }
+
   // After Outcome::upgraded: what was agreed on compression.
   const std::optional<DeflateParameters>& deflate() const { return deflate_; }
 
@@ -65,6 +68,7 @@ class HttpExchange {
   std::vector<PathParameter> parameters_;
   std::vector<std::byte> body_;
   std::optional<DeflateParameters> deflate_;
+  std::unique_ptr<Attachment> bearer_;
   EndReason end_reason_ = EndReason::finished;
 };
 

@@ -66,6 +66,19 @@ Shard& RawSocket::shard() const {
   return connection_.shard();
 }
 
+void RawSocket::identify(std::string_view name) {
+  if (name.empty() || identity_) return;
+  identity_ = std::make_unique<Identities::Member>();
+  shard().context().identities.add(*identity_, shard(), connection_.id(), name);
+}
+
+void RawSocket::expire_at(int64_t unix_ms) {
+  expiry_ = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
+    static_cast<RawSocket*>(self)->connection_.close(CloseCode::policy_violation, "token_expired",
+                                                     EndReason::unauthorized);
+  });
+}
+
 void RawSocket::open(const Exchange& exchange) {
   opened_ = true;
   if (route_.websocket->open(*this, exchange) == CallResult::ok) return;
@@ -90,6 +103,9 @@ void RawSocket::protocol_error(std::string_view problem) {
 void RawSocket::ended(CloseCode code, std::string_view reason) {
   if (!opened_) return;
   opened_ = false;
+  if (expiry_) expiry_->cancel();
+  if (identity_) shard().context().identities.remove(*identity_);
+  identity_.reset();
   route_.websocket->close(*this, code, reason);
 }
 

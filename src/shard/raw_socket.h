@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "shard/expiry.h"
 #include "shard/handlers.h"
+#include "shard/identities.h"
 #include "shard/message.h"
 #include "shard/routes.h"
 
@@ -45,6 +47,12 @@ class RawSocket {
   const IpAddress& peer() const;
   Shard& shard() const;
 
+  // Within open(): what names this connection to other processes, as connection_identifier()
+  // makes it; it can be disconnected by that name. And when the credential it came with
+  // ceases to be good: it is closed with 1008 then.
+  void identify(std::string_view name);
+  void expire_at(int64_t unix_ms);
+
   std::unique_ptr<Attachment> attachment;
 
   // --- For the connection ------------------------------------------------------
@@ -60,6 +68,8 @@ class RawSocket {
   const Route& route_;
   std::vector<PathParameter> parameters_;
   std::string query_;
+  std::unique_ptr<Identities::Member> identity_;  // while it is open, if it has a name
+  std::unique_ptr<Expiry> expiry_;                // of the few whose credential expires
   bool opened_ = false;
 };
 

@@ -122,24 +122,9 @@ void Session::add_tags(std::vector<std::string> tags) {
 }
 
 void Session::expire_at(int64_t unix_ms) {
-  expires_unix_ms_ = unix_ms;
-  if (!expiry_) {
-    expiry_ =
-        std::make_unique<Deadline>(this, [](void* self) { static_cast<Session*>(self)->watch_expiry(); });
-  }
-  shard().timers().schedule(*expiry_, shard().now());
-}
-
-// A token names a time of the wall clock and timers run on another, so a deadline that
-// is far is looked at again: whatever the two do to each other, it is met.
-void Session::watch_expiry() {
-  constexpr int64_t kLookAgain_ms = 10 * 60 * 1000;
-  const int64_t now_unix_ms = shard().unix_ms();
-  if (now_unix_ms >= expires_unix_ms_) return disconnect("token_expired", true, EndReason::unauthorized);
-  // Compared before it is subtracted: a token may name any year.
-  const int64_t wait_ms =
-      expires_unix_ms_ < now_unix_ms + kLookAgain_ms ? expires_unix_ms_ - now_unix_ms : kLookAgain_ms;
-  shard().timers().schedule(*expiry_, shard().now() + milliseconds(wait_ms));
+  expiry_ = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
+    static_cast<Session*>(self)->disconnect("token_expired", true, EndReason::unauthorized);
+  });
 }
 
 void Session::disconnect(std::string_view reason, bool reconnect, EndReason why) {
@@ -204,7 +189,7 @@ void Session::forget_identity() {
 }
 
 void Session::ended() {
-  if (expiry_) shard().timers().cancel(*expiry_);
+  if (expiry_) expiry_->cancel();
   forget_identity();
   while (!channels_.empty()) end_channel(*channels_.back().channel);
   if (welcomed_) {

@@ -12,6 +12,7 @@
 #include "protocol/cable.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
+#include "shard/expiry.h"
 #include "shard/handlers.h"
 #include "shard/identities.h"
 #include "shard/message.h"
@@ -154,7 +155,6 @@ class Session {
   void run_waiting(SessionChannel& channel);
   void ignore(std::string_view problem);
   bool within_rate();
-  void watch_expiry();
   void forget_identity();
   SessionChannel* find(std::string_view identifier);
 
@@ -180,8 +180,7 @@ class Session {
   uint32_t commands_this_second_ = 0;
   Instant second_began_{};
   size_t waiting_commands_ = 0;
-  std::unique_ptr<Deadline> expiry_;  // of the few whose credential expires
-  int64_t expires_unix_ms_ = 0;       // meaningful with expiry_
+  std::unique_ptr<Expiry> expiry_;  // of the few whose credential expires
   uint64_t socket_secret_ = 0;        // 0: it has no id
   std::string_view refusal_;          // empty: the connection is welcome
   bool welcomed_ = false;

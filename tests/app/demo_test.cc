@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "app/declared_rules.h"
 #include "app/ticker.h"
 #include "ringcast/server.h"
 #include "server/peer.h"
@@ -15,7 +16,7 @@ using test::Peer;
 class Demo : public testing::Test {
  protected:
   explicit Demo(Config config = {}) : config_(std::move(config)), server_(options()) {
-    add_endpoints(server_, config_);
+    add_endpoints(server_, config_, rules_);
     EXPECT_TRUE(server_.start());
     address_ = server_.addresses()[0];
   }
@@ -36,6 +37,7 @@ class Demo : public testing::Test {
   void enter(Peer& peer, std::string_view path) { ASSERT_EQ(peer.upgrade(path), 101); }
 
   Config config_;
+  DeclaredRules rules_{{}};
   Server server_;
   std::string address_;
   std::string answer_;

@@ -169,6 +169,20 @@ TEST(IdentifierSource, OnlyNamesAreNames) {
   EXPECT_EQ(status_of("\"" + std::string(kIdentifierValueBytesMax, 'a') + "\""), Status::ok);
   EXPECT_EQ(status_of("\"" + std::string(kIdentifierValueBytesMax + 1, 'a') + "\""), Status::refused);
   EXPECT_EQ(status_of(std::string(kIdentifierValueBytesMax + 1, '7')), Status::refused);
+  // A list of names, where one is asked for.
+  const auto list = [&](std::string_view json) {
+    request.token->set("may", *Json::parse(json));
+    return read("jwt.may[]", request);
+  };
+  EXPECT_EQ(list(R"(["ACME",7])").value.dump(), R"(["ACME",7])");
+  EXPECT_EQ(list("[]").status, Status::ok);
+  for (const std::string_view json : {"\"ACME\"", "7", "{}", "[[]]", "[null]", "[\"\"]", "[true]", "[\"a\\nb\"]"}) {
+    EXPECT_EQ(list(json).status, Status::refused) << json;
+  }
+  EXPECT_EQ(list("null").status, Status::missing);
+  EXPECT_EQ(list("[" + std::string(kIdentifierListBytesMax + 1, '7') + "]").status, Status::refused);
+  std::string error;
+  EXPECT_FALSE(IdentifierSource::parse("a=query.b[]", &error));
   request.parameters["name"] = "\xff";
   EXPECT_EQ(read("query.name", request).status, Status::refused);
 }

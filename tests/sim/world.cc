@@ -30,7 +30,7 @@ class ScriptedSocket final : public WebSocketHandler {
   // Without a name, the path's parameter says which script.
   ScriptedSocket(Scripts& scripts, std::string name) : scripts_(scripts), name_(std::move(name)) {}
 
-  bool authorize(const Exchange& exchange, HttpAnswer& refusal) override {
+  bool authorize(const Exchange& exchange, HttpAnswer& refusal, std::unique_ptr<Attachment>&) override {
     const RawScript* script = find(exchange.parameters.empty() ? "" : exchange.parameters[0].value);
     return script == nullptr || !script->authorize || script->authorize(exchange, refusal);
   }
