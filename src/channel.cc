@@ -243,8 +243,7 @@ class CableChannel final : public ChannelHandler {
   bool stream_from(std::string_view stream) {
     if (subscription_.stream_from(stream)) return true;
     if (subscribing_) subscription_.reject();
-    logger().log(LogLevel::warn, "stream_refused",
-                 {{"channel", name()}, {"bytes", uint64_t{stream.size()}}});
+    logger().log(LogLevel::warn, "stream_refused", {{"channel", name()}, {"bytes", uint64_t{stream.size()}}});
     return false;
   }
 

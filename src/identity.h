@@ -1,5 +1,6 @@
 // What the options say about who clients are: secrets read from their files, keys derived
-// from them once. Made before the shards start, then constant and read by all of them.
+// from them once. Constant once made, and shared by all shards; secrets that are read again
+// make another.
 #pragma once
 
 #include <optional>

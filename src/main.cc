@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "app/config.h"
-#include "app/declared_rules.h"
 #include "app/demo.h"
 #include "app/generate.h"
+#include "app/in_force.h"
 #include "app/publish.h"
 #include "app/ticker.h"
 #include "ringcast/ringcast.h"
@@ -71,8 +71,8 @@ int main(int argc, char** argv) {
 
   ringcast::Server* running = nullptr;
   // What can change while connections are open does; the rest waits for a restart.
-  ringcast::DeclaredRules rules(line.config.declared);
-  line.config.server.reload = [&running, &rules, argc, argv] {
+  ringcast::InForce in_force(line.config);
+  line.config.server.reload = [&running, &in_force, argc, argv] {
     ringcast::CommandLine again = ringcast::read_command_line(argc, argv);
     if (!again.error.empty()) {
       running->log(ringcast::LogLevel::error, "not_reloaded", {{"why", std::string_view(again.error)}});
@@ -87,7 +87,11 @@ int main(int argc, char** argv) {
         running->log(ringcast::LogLevel::error, "certificate_not_loaded", {{"why", std::string_view(wrong)}});
       }
     }
-    for (const std::string& path : rules.replace(std::move(again.config.declared))) {
+    if (const std::string wrong = running->reload_secrets(); !wrong.empty()) {
+      running->log(ringcast::LogLevel::error, "secrets_not_loaded", {{"why", std::string_view(wrong)}});
+    }
+    in_force.broadcast_key.set(std::move(again.config.broadcast_key));
+    for (const std::string& path : in_force.rules.replace(std::move(again.config.declared))) {
       running->log(ringcast::LogLevel::warn, "route_needs_restart", {{"path", std::string_view(path)}});
     }
     running->log(ringcast::LogLevel::info, "reloaded");
@@ -95,7 +99,7 @@ int main(int argc, char** argv) {
 
   ringcast::Server server(line.config.server);
   running = &server;
-  ringcast::add_endpoints(server, line.config, rules);
+  ringcast::add_endpoints(server, line.config, in_force);
   if (const ringcast::StartResult started = server.start(); !started) {
     write_out(stderr, "ringcast: " + started.error + "\n");
     return 2;

@@ -62,11 +62,11 @@ void OptionTable::add_server(Options& o) {
          "trusted proxies begin every connection with a PROXY header, version 1 or 2");
 
   section("Who is connected");
-  list(
-      "identified-by", "NAME=SOURCE", o.identified_by,
-      "whoever lacks this on /cable is refused; repeatable; sources: cookies.signed.NAME, "
-      "cookies.encrypted.NAME/POINTER, devise.COOKIE, jwt.CLAIM (jwt.CLAIM[] for a list), header.NAME, query.NAME, or a template such "
-      "as gid://app/User/{jwt.sub}");
+  list("identified-by", "NAME=SOURCE", o.identified_by,
+       "whoever lacks this on /cable is refused; repeatable; sources: cookies.signed.NAME, "
+       "cookies.encrypted.NAME/POINTER, devise.COOKIE, jwt.CLAIM (jwt.CLAIM[] for a list), header.NAME, "
+       "query.NAME, or a template such "
+       "as gid://app/User/{jwt.sub}");
   text("secret-key-base-file", "FILE", o.secret_key_base_file,
        "Rails' secret_key_base, which signs and encrypts its cookies");
   list("old-secret-key-base-file", "FILE", o.old_secret_key_base_file,

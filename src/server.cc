@@ -71,6 +71,10 @@ std::string Server::replace_certificate(const std::string& chain_file, const std
   return core_->replace_certificate(chain_file, key_file);
 }
 
+std::string Server::reload_secrets() {
+  return core_->reload_secrets();
+}
+
 void Server::set_allowed_origins(std::vector<std::string> allowed) {
   core_->set_allowed_origins(std::move(allowed));
 }

@@ -269,10 +269,11 @@ std::string ServerCore::start() {
     if (!cable->problem.empty()) refuse(cable->problem);
   }
   if (!route_problem_.empty()) return route_problem_;
-  if (std::string problem = load_identity(options_, identity_); !problem.empty()) return problem;
+  const auto identity = std::make_shared<Identity>();
+  if (std::string problem = load_identity(options_, *identity); !problem.empty()) return problem;
   for (const auto& cable : cables_) {
     if (!cable->identifiers.empty()) continue;
-    for (const IdentifierSource& source : identity_.sources) {
+    for (const IdentifierSource& source : identity->sources) {
       cable->identifiers.push_back({source.name(), nullptr, source});
     }
   }
@@ -302,6 +303,7 @@ std::string ServerCore::start() {
     context_.reset();
     return problem;
   }
+  identities_.assign(shards_.size(), identity);
 
   const SignalsBlocked blocked;
   if (engine_) engine_->start();
@@ -609,6 +611,17 @@ StreamPublisher ServerCore::publisher(std::shared_ptr<ServerCore> self, std::str
 
 Publisher ServerCore::publisher(std::shared_ptr<ServerCore> self, const PublisherOptions& options) {
   return Publisher(std::make_unique<PublisherCore>(std::move(self), options));
+}
+
+std::string ServerCore::reload_secrets() {
+  if (!running()) return {};
+  const auto fresh = std::make_shared<Identity>();
+  if (std::string problem = load_identity(options_, *fresh); !problem.empty()) return problem;
+  const std::shared_ptr<const Identity> identity = fresh;
+  for (const auto& shard : shards_) {
+    shard->post([this, identity](Shard& here) { identities_[here.index()] = identity; });
+  }
+  return {};
 }
 
 void ServerCore::set_allowed_origins(std::vector<std::string> allowed) {

@@ -82,6 +82,8 @@ class ServerCore {
   void set_allowed_origins(std::vector<std::string> allowed);
   // The error, or nothing: then the certificate is as before.
   std::string replace_certificate(const std::string& chain_file, const std::string& key_file);
+  // The error, or nothing: then secrets are as before.
+  std::string reload_secrets();
   // Null with any other adapter.
   TestAdapter* test_adapter() const { return engine_ ? engine_->test_adapter() : nullptr; }
   Stats stats() const;
@@ -96,7 +98,8 @@ class ServerCore {
   // --- Shard threads ----------------------------------------------------------------------
 
   Server& server() { return server_; }
-  const Identity& identity() const { return identity_; }
+  // The calling shard's own: good until its callback returns.
+  const Identity& identity() const { return *identities_[Shard::current()->index()]; }
 
  private:
   enum class State : uint8_t { fresh, running, stopping, stopped };
@@ -134,7 +137,8 @@ class ServerCore {
   std::string route_problem_;  // the first mistake in a route
   std::vector<std::string> addresses_;
   std::vector<std::string> urls_;
-  Identity identity_;
+  // One for each shard, which alone reads and replaces its own once it runs.
+  std::vector<std::shared_ptr<const Identity>> identities_;
   std::unique_ptr<ServerContext> context_;
   std::unique_ptr<AdapterEngine> engine_;  // after the context, before the shards: each uses the one before
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -61,8 +61,9 @@ class CableRoute {
 
   // The same from a source as --identified-by takes it:
   //   cookies.signed.NAME[/POINTER], cookies.encrypted.NAME[/POINTER], devise.COOKIE[/SCOPE],
-  //   jwt.CLAIM[/POINTER], any of these with [] behind it (a list: what somebody may), header.NAME (of trusted proxies alone), query.NAME (which proves
-  //   nothing), or a template around them: "gid://app/User/{cookies.signed.user_id}"
+  //   jwt.CLAIM[/POINTER], any of these with [] behind it (a list: what somebody may), header.NAME (of
+  //   trusted proxies alone), query.NAME (which proves nothing), or a template around them:
+  //   "gid://app/User/{cookies.signed.user_id}"
   // start() says so when it is none of them, or lacks its secret in Options.
   CableRoute& identified_by(std::string_view name, std::string_view source);
 
@@ -185,6 +186,10 @@ class Server {
   // PEM files as Options::tls_cert and tls_key; connections there are keep the certificate
   // they have. Returns what is wrong, in a sentence, with everything as it was; or nothing.
   [[nodiscard]] std::string replace_certificate(const std::string& chain_file, const std::string& key_file);
+  // Reads the files of secrets and keys again that Options names. Whoever is connected stays;
+  // what verifies from now on is verified with these. Returns what is wrong, in a sentence, with
+  // everything as it was; or nothing.
+  [[nodiscard]] std::string reload_secrets();
   void set_log_level(LogLevel level);
 
   // --- From any thread --------------------------------------------------------------

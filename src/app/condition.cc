@@ -20,7 +20,8 @@ std::optional<CharacterSet> CharacterSet::parse(std::string_view text, std::stri
       return std::nullopt;
     }
     if (first > last) {
-      error = std::string("the range ") + static_cast<char>(first) + "-" + static_cast<char>(last) + " is empty";
+      error =
+          std::string("the range ") + static_cast<char>(first) + "-" + static_cast<char>(last) + " is empty";
       return std::nullopt;
     }
     for (size_t byte = first; byte <= last; ++byte) set.bytes_.set(byte);
@@ -44,8 +45,8 @@ bool CharacterSet::holds_all_of(std::string_view text) const {
 
 bool Condition::holds(const TemplateValues& values) const {
   if (!any.empty()) {
-    return std::ranges::any_of(
-        any, [&](const Conditions& all) { return first_unmet(all, values) == nullptr; });
+    return std::ranges::any_of(any,
+                               [&](const Conditions& all) { return first_unmet(all, values) == nullptr; });
   }
   if (present || optional) {
     // An object or an array is there, and nothing that can be compared.

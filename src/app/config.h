@@ -27,9 +27,7 @@ struct Config {
   Declarations declared;  // channels and routes of the configuration file
 
   // Whoever declares what is served needs no demo.
-  bool demo_on() const {
-    return demo == DemoMode::on || (demo == DemoMode::automatic && declared.empty());
-  }
+  bool demo_on() const { return demo == DemoMode::on || (demo == DemoMode::automatic && declared.empty()); }
 };
 
 // Either a configuration to serve with, or what to print and how to end.

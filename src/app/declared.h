@@ -22,9 +22,9 @@ struct RateLimit {
 
 // What every message of a client is held to.
 struct MessageLimits {
-  RateLimit rate;                       // of one subscription or socket
-  uint64_t bytes = 0;                   // of what the client sent; 0: Options::max_message_bytes
-  uint64_t payload_bytes = 0;           // of what is broadcast for it; likewise
+  RateLimit rate;              // of one subscription or socket
+  uint64_t bytes = 0;          // of what the client sent; 0: Options::max_message_bytes
+  uint64_t payload_bytes = 0;  // of what is broadcast for it; likewise
 };
 
 // [channel.action.NAME]

@@ -19,8 +19,8 @@ namespace ringcast {
 namespace {
 
 // Those of the binary itself: a route there would never be reached.
-constexpr std::string_view kOwnPaths[] = {"/",        "/cable",      "/health", "/ready",
-                                          "/metrics", "/_broadcast", "/echo",   "/send_message_to_room/:room"};
+constexpr std::string_view kOwnPaths[] = {
+    "/", "/cable", "/health", "/ready", "/metrics", "/_broadcast", "/echo", "/send_message_to_room/:room"};
 constexpr uint64_t kBytesMax = 1 << 30;
 constexpr uint64_t kRateMax = 1'000'000;
 
@@ -125,7 +125,17 @@ class DeclarationReader::Keys {
  public:
   Keys(DeclarationReader& reader, const toml::table& table, std::string what)
       : reader_(reader), table_(table), what_(std::move(what)) {}
-  ~Keys() {
+  ~Keys() { check(); }
+  Keys(const Keys&) = delete;
+  Keys& operator=(const Keys&) = delete;
+
+  const toml::node* find(std::string_view key) {
+    if (std::ranges::find(asked_, key) == asked_.end()) asked_.emplace_back(key);
+    return table_.get(key);
+  }
+
+  // Once all have been asked for.
+  void check() {
     for (const auto& [key, node] : table_) {
       if (std::ranges::find(asked_, key.str()) != asked_.end()) continue;
       std::string names;
@@ -133,13 +143,6 @@ class DeclarationReader::Keys {
       reader_.complain(node.source().begin.line,
                        what_ + ": " + in_quotes(key.str()) + " is not known; there are " + names);
     }
-  }
-  Keys(const Keys&) = delete;
-  Keys& operator=(const Keys&) = delete;
-
-  const toml::node* find(std::string_view key) {
-    if (std::ranges::find(asked_, key) == asked_.end()) asked_.emplace_back(key);
-    return table_.get(key);
   }
 
   std::optional<std::string> text(std::string_view key) {
@@ -418,7 +421,8 @@ void DeclarationReader::read_condition(const toml::table& table, const std::stri
     ++demands;
     const auto add = [&](const toml::node& one) {
       const auto* const text = one.as_string();
-      if (text == nullptr || text->get().empty()) return keys.complain(one, "matches", "expected texts with *");
+      if (text == nullptr || text->get().empty())
+        return keys.complain(one, "matches", "expected texts with *");
       condition.matches.push_back(text->get());
     };
     if (const toml::array* const list = node->as_array(); list != nullptr && !list->empty()) {
@@ -437,8 +441,10 @@ void DeclarationReader::read_condition(const toml::table& table, const std::stri
     ++demands;
     condition.max_bytes = read_bytes(*node, keys.about("max-bytes"));
   }
+  keys.check();
   if (demands == 0) {
-    keys.complain("a condition asks for nothing: say present, equals, in, in-list, matches, characters or max-bytes");
+    keys.complain(
+        "a condition asks for nothing: say present, equals, in, in-list, matches, characters or max-bytes");
   }
   conditions.push_back(std::move(condition));
 }
@@ -485,13 +491,14 @@ std::optional<TextTemplate> DeclarationReader::read_name(const toml::node& node,
     return std::nullopt;
   }
   for (const TextTemplate::Part& part : name->parts()) {
-    if (part.placeholder && !check_placeholder(*part.placeholder, Keys::line(node), what)) return std::nullopt;
+    if (part.placeholder && !check_placeholder(*part.placeholder, Keys::line(node), what))
+      return std::nullopt;
   }
   return name;
 }
 
-std::optional<Placeholder> DeclarationReader::read_placeholder(const toml::node& node, const std::string& what,
-                                                               const Roots& roots) {
+std::optional<Placeholder> DeclarationReader::read_placeholder(const toml::node& node,
+                                                               const std::string& what, const Roots& roots) {
   std::string error = "expected one placeholder, as in \"{identifiers.symbols}\"";
   const auto* const text = node.as_string();
   const std::optional<TextTemplate> whole =
@@ -504,8 +511,8 @@ std::optional<Placeholder> DeclarationReader::read_placeholder(const toml::node&
   return *whole->bare();
 }
 
-std::optional<PayloadTemplate> DeclarationReader::read_payload(const toml::node& node, const std::string& what,
-                                                               const Roots& roots) {
+std::optional<PayloadTemplate> DeclarationReader::read_payload(const toml::node& node,
+                                                               const std::string& what, const Roots& roots) {
   const std::optional<Json> shape = to_json(node, what);
   if (!shape) return std::nullopt;
   std::string error;
@@ -580,7 +587,8 @@ std::optional<uint64_t> DeclarationReader::read_bytes(const toml::node& node, co
     bytes *= factor;
   }
   if (bytes >= 1 && bytes <= kBytesMax) return bytes;
-  complain(Keys::line(node), what + "expected a number of bytes, such as 4096 or \"64KiB\", of 1 GiB at most");
+  complain(Keys::line(node),
+           what + "expected a number of bytes, such as 4096 or \"64KiB\", of 1 GiB at most");
   return std::nullopt;
 }
 

@@ -6,7 +6,7 @@
 namespace ringcast {
 namespace {
 
-constexpr std::array<std::string_view, kRefusals> kRefusalNames = {"rule", "stream", "rate",
+constexpr std::array<std::string_view, kRefusals> kRefusalNames = {"rule", "stream",  "rate",
                                                                    "size", "payload", "message"};
 constexpr uint32_t kLinesPerSecond = 5;
 
@@ -48,11 +48,12 @@ std::vector<std::string> DeclaredRules::replace(Declarations declarations) {
 bool DeclaredRules::refused(Refusal why, uint64_t& unsaid) const {
   Budget& budget = refusals_[static_cast<size_t>(why)];
   budget.count.fetch_add(1, std::memory_order_relaxed);
-  const int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
-                             std::chrono::steady_clock::now().time_since_epoch())
-                             .count();
+  const int64_t second =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count();
   int64_t counted = budget.second.load(std::memory_order_relaxed);
-  if (counted != second && budget.second.compare_exchange_strong(counted, second, std::memory_order_relaxed)) {
+  if (counted != second &&
+      budget.second.compare_exchange_strong(counted, second, std::memory_order_relaxed)) {
     budget.lines.store(0, std::memory_order_relaxed);
   }
   if (budget.lines.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) {

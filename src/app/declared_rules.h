@@ -20,12 +20,12 @@ namespace ringcast {
 
 // Why somebody did not get what they asked for.
 enum class Refusal : uint8_t {
-  rule,      // a condition did not hold, or the rule is gone
-  stream,    // no name could be made of the values there are
-  rate,      // too many messages
-  size,      // too large a message
-  payload,   // too large a payload, or too deep, came of it
-  message,   // no JSON object, where the route asks for one
+  rule,     // a condition did not hold, or the rule is gone
+  stream,   // no name could be made of the values there are
+  rate,     // too many messages
+  size,     // too large a message
+  payload,  // too large a payload, or too deep, came of it
+  message,  // no JSON object, where the route asks for one
 };
 inline constexpr size_t kRefusals = 6;
 

@@ -4,6 +4,7 @@
 #include "app/declared_channel.h"
 #include "app/declared_routes.h"
 #include "app/declared_rules.h"
+#include "app/in_force.h"
 #include "app/json_answer.h"
 #include "app/pages.h"
 #include "app/producers.h"
@@ -43,10 +44,11 @@ void add_pages(Server& server) {
 
 }  // namespace
 
-void add_endpoints(Server& server, const Config& config, const DeclaredRules& rules) {
+void add_endpoints(Server& server, const Config& config, const InForce& in_force) {
+  const DeclaredRules& rules = in_force.rules;
   add_probes(server, rules);
   if (config.echo) add_echo(server, config);
-  add_producers(server, config);
+  add_producers(server, config, in_force.broadcast_key);
   // What is declared comes first, and takes the place of the demo's of the same name.
   CableRoute& cable = server.cable("/cable").channels(
       [&rules](std::string_view name) { return DeclaredChannel::find(rules, name); });

@@ -6,10 +6,10 @@
 
 namespace ringcast {
 
-class DeclaredRules;
 class Server;
+struct InForce;
 
-// Also what the configuration file declares: `rules` outlive the server.
-void add_endpoints(Server& server, const Config& config, const DeclaredRules& rules);
+// `in_force` outlives the server.
+void add_endpoints(Server& server, const Config& config, const InForce& in_force);
 
 }  // namespace ringcast

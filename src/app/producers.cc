@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/in_force.h"
 #include "app/json_answer.h"
 #include "app/rooms.h"
 #include "ringcast/server.h"
@@ -65,15 +66,17 @@ Open openness(const Config& config) {
 // Whether this request may publish; else it has its answer.
 class Door {
  public:
-  Door(std::string key, Open open) : key_(std::move(key)), open_(open) {}
+  // Without a key nobody has to carry one.
+  Door(const BroadcastKey* key, Open open) : key_(key), open_(open) {}
 
   bool opens(const Request& request, Response& response) const {
-    if (carries_key(request, key_)) return true;
-    if (!key_.empty() || open_ == Open::to_nobody) {
+    const std::string key = key_ == nullptr ? std::string() : key_->get();
+    if (carries_key(request, key)) return true;
+    if (!key.empty() || open_ == Open::to_nobody) {
       response.header("WWW-Authenticate", "Bearer");
       answer_error(response, 401,
-                   key_.empty() ? "Publishing is off: there is no broadcast key"
-                                : "The broadcast key is missing or wrong");
+                   key.empty() ? "Publishing is off: there is no broadcast key"
+                               : "The broadcast key is missing or wrong");
       return false;
     }
     if (open_ == Open::to_everybody) {
@@ -87,7 +90,7 @@ class Door {
   }
 
  private:
-  const std::string key_;
+  const BroadcastKey* const key_;
   const Open open_;
 };
 
@@ -198,14 +201,14 @@ bool is_local_request(const Request& request) {
   return is_loopback_host(request.header("host")) && is_own_page_or_none(request);
 }
 
-void add_producers(Server& server, const Config& config) {
+void add_producers(Server& server, const Config& config, const BroadcastKey& key) {
   const Open open = openness(config);
-  const Door door(config.broadcast_key, open);
+  const Door door(&key, open);
   server.post("/_broadcast", [door](const Request& request, Response& response) {
     if (door.opens(request, response)) broadcast(request, response);
   });
   // A room of the demo stays open to the demo's curl line when /_broadcast has a key.
-  const Door room_door(config.demo_on() ? std::string() : config.broadcast_key, open);
+  const Door room_door(config.demo_on() ? nullptr : &key, open);
   server.post("/send_message_to_room/:room",
               [room_door, prefix = config.room_prefix](const Request& request, Response& response) {
                 if (room_door.opens(request, response)) send_to_room(request, response, prefix);

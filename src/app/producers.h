@@ -7,9 +7,10 @@
 namespace ringcast {
 
 class Request;
+class BroadcastKey;
 class Server;
 
-void add_producers(Server& server, const Config& config);
+void add_producers(Server& server, const Config& config, const BroadcastKey& key);
 
 // Whether a request that carries no key comes straight from a program or page of this
 // machine: no proxy passed it on, no foreign page sent it, and it was addressed to a

@@ -122,8 +122,8 @@ std::optional<StreamConflict> find_stream_conflict(const Declarations& declarati
       if (!target.bound || !target.read || target.text == reach.text) continue;
       if (!intersect(reach.pattern, target.pattern)) continue;
       return StreamConflict{
-          reach.line, "whoever chooses in '" + reach.text + "' (" + reach.where + ") can spell '" + target.text +
-                          "' (" + target.where +
+          reach.line, "whoever chooses in '" + reach.text + "' (" + reach.where + ") can spell '" +
+                          target.text + "' (" + target.where +
                           "), which is for those it names: give it a beginning of its own, or limit the "
                           "`characters` of what is chosen"};
     }

@@ -222,7 +222,8 @@ std::optional<TextTemplate> TextTemplate::parse_name(std::string_view text, cons
     }
     if (i > 0 && part.text.empty()) {
       error = "between " + in_braces(made->parts_[i - 1].placeholder->text()) + " and " +
-              in_braces(part.placeholder->text()) + " there is no text, so nobody could tell one from the other";
+              in_braces(part.placeholder->text()) +
+              " there is no text, so nobody could tell one from the other";
       return std::nullopt;
     }
   }
@@ -239,7 +240,8 @@ std::optional<std::string> TextTemplate::operand(const TemplateValues& values) c
 
 std::optional<std::string> TextTemplate::spell(const TemplateValues& values, bool controls,
                                                std::string* why) const {
-  const auto refused = [why](const Placeholder& placeholder, const char* reason) -> std::optional<std::string> {
+  const auto refused = [why](const Placeholder& placeholder,
+                             const char* reason) -> std::optional<std::string> {
     if (why != nullptr) *why = in_braces(placeholder.text()) + " " + reason;
     return std::nullopt;
   };

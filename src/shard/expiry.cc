@@ -5,11 +5,9 @@
 namespace ringcast {
 
 Expiry::Expiry(Shard& shard, int64_t unix_ms, void* owner, Expired expired)
-    : shard_(shard),
-      unix_ms_(unix_ms),
-      owner_(owner),
-      expired_(expired),
-      deadline_(this, [](void* self) { static_cast<Expiry*>(self)->look(); }) {
+    : shard_(shard), unix_ms_(unix_ms), owner_(owner), expired_(expired), deadline_(this, [](void* self) {
+        static_cast<Expiry*>(self)->look();
+      }) {
   shard_.timers().schedule(deadline_, shard_.now());
 }
 
@@ -22,8 +20,7 @@ void Expiry::look() {
   const int64_t now_unix_ms = shard_.unix_ms();
   if (now_unix_ms >= unix_ms_) return expired_(owner_);
   // Compared before it is subtracted: a token may name any year.
-  const int64_t wait_ms =
-      unix_ms_ < now_unix_ms + kLookAgain_ms ? unix_ms_ - now_unix_ms : kLookAgain_ms;
+  const int64_t wait_ms = unix_ms_ < now_unix_ms + kLookAgain_ms ? unix_ms_ - now_unix_ms : kLookAgain_ms;
   shard_.timers().schedule(deadline_, shard_.now() + milliseconds(wait_ms));
 }
 

@@ -181,8 +181,8 @@ class Session {
   Instant second_began_{};
   size_t waiting_commands_ = 0;
   std::unique_ptr<Expiry> expiry_;  // of the few whose credential expires
-  uint64_t socket_secret_ = 0;        // 0: it has no id
-  std::string_view refusal_;          // empty: the connection is welcome
+  uint64_t socket_secret_ = 0;      // 0: it has no id
+  std::string_view refusal_;        // empty: the connection is welcome
   bool welcomed_ = false;
 };
 

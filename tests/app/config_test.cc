@@ -108,6 +108,25 @@ TEST(Config, WhoIsConnectedIsCheckedBeforeAnythingIsServed) {
             std::string::npos);
 }
 
+TEST(Config, AFileThatDeclaresWhatIsServedNeedsNoDemo) {
+  test::SecretFile file("shards = 3\n[[channel]]\nname = 'A'\nstream = 'a'\n");
+  const char* const path = file.path().c_str();
+  const CommandLine line = read({"--config", path, "--listen", "0.0.0.0:80"});
+  EXPECT_EQ(line.error, "");
+  EXPECT_FALSE(line.config.demo_on());
+  EXPECT_NE(line.config.declared.channel("A"), nullptr);
+  EXPECT_EQ(line.config.server.shards, 3u);
+  EXPECT_EQ(read({"--config", path, "--listen", "0.0.0.0:80", "--demo", "on"}).exit_status, 2);
+  EXPECT_NE(read({"--config", path, "--print-config"}).output.find("declares besides:\n# [[channel]] A\n"),
+            std::string::npos);
+  file.write("[[channel]]\nname = 'A'\nstream = '{identifiers.user}'\n");
+  EXPECT_EQ(read({"--config", path, "--identified-by", "user=query.name"}).error, "");
+  EXPECT_EQ(read({"--config", path, "--check-config"}).error,
+            file.path() + ":3: channel A: stream: {identifiers.user}: no identified-by is called user");
+  file.write("[[chanel]]\nname = 'A'\n");
+  EXPECT_EQ(read({"--config", path}).error, file.path() + ":1: chanel is not an option");
+}
+
 TEST(Config, ASecretIsTheOneLineOfItsFile) {
   for (const char* option : {"--secret-key-base-file", "--jwt-secret-file", "--streams-secret-file"}) {
     test::SecretFile secret("two words\r\n");

@@ -8,9 +8,7 @@ namespace {
 
 class DeclaredFile : public testing::Test {
  protected:
-  std::string read(std::string_view text) {
-    return read_declarations(text, "f.toml", context_, declared_);
-  }
+  std::string read(std::string_view text) { return read_declarations(text, "f.toml", context_, declared_); }
 
   DeclarationContext context_{.global_id_app = "board", .identifiers = {"user", "symbols", "plan"}};
   Declarations declared_;
@@ -94,7 +92,8 @@ TEST_F(DeclaredFile, EveryMistakeIsSaidWithItsLine) {
       {"[[channel]]\nname = 'X'\nstream = 'x'\n[[channel]]\nname = 'X'\nstream = 'y'",
        "f.toml:4: channel X: there are two of that name"},
       {"[[channel]]\nname = 'X'\nstream = 'x'\nstrem = 'y'",
-       "f.toml:4: channel X: 'strem' is not known; there are name, stream, streams, stream-for, params, allow, action"},
+       "f.toml:4: channel X: 'strem' is not known; there are name, stream, streams, stream-for, params, "
+       "allow, action"},
       {"[[channel]]\nname = 'X'\nstream = '{parms.x}'",
        "f.toml:3: channel X: stream: {parms.x}: here there are params, identifiers"},
       {"[[channel]]\nname = 'X'\nstream = '{data.x}'",
@@ -112,7 +111,8 @@ TEST_F(DeclaredFile, EveryMistakeIsSaidWithItsLine) {
        "f.toml:4: channel X: allow: a condition asks for nothing: say present, equals, in, in-list, matches, "
        "characters or max-bytes"},
       {"[[channel]]\nname = 'X'\nstream = 'x'\nallow = [{ value = '{params.a}', like = 'b' }]",
-       "f.toml:4: channel X: allow: 'like' is not known; there are any, value, optional, present, equals, in, "
+       "f.toml:4: channel X: allow: 'like' is not known; there are any, value, optional, present, equals, "
+       "in, "
        "in-list, matches, characters, max-bytes"},
       {"[[channel]]\nname = 'X'\nstream = 'x'\nparams.a = { characters = 'z-a' }",
        "f.toml:4: channel X: params.a: characters: the range z-a is empty"},
@@ -127,17 +127,21 @@ TEST_F(DeclaredFile, EveryMistakeIsSaidWithItsLine) {
       {"[[channel]]\nname = 'X'\nstream = 'x'\n[channel.action.receive]\nbroadcast = { at = 2026-01-01 }",
        "f.toml:5: channel X: action receive: broadcast: JSON has no dates, no infinity and no NaN"},
       {"[[channel]]\nname = 'X'\nstream = 'x'\n[channel.action.receive]\nbroadcast = 'x'\nrate = 'often'",
-       "f.toml:6: channel X: action receive: rate: expected messages a second, such as 10, or \"30/m\", \"100/h\""},
+       "f.toml:6: channel X: action receive: rate: expected messages a second, such as 10, or \"30/m\", "
+       "\"100/h\""},
       {"[[channel]]\nname = 'X'\nstream = 'x'\n[channel.action.receive]\nbroadcast = 'x'\nmax-bytes = -1",
-       "f.toml:6: channel X: action receive: max-bytes: expected a number of bytes, such as 4096 or \"64KiB\", of "
+       "f.toml:6: channel X: action receive: max-bytes: expected a number of bytes, such as 4096 or "
+       "\"64KiB\", of "
        "1 GiB at most"},
       {"[[route]]\nstream = 'x'", "f.toml:1: route: it has no path"},
-      {"[[route]]\npath = 'rooms'\nstream = 'x'", "f.toml:1: route rooms: its path is no pattern such as /rooms/:room"},
+      {"[[route]]\npath = 'rooms'\nstream = 'x'",
+       "f.toml:1: route rooms: its path is no pattern such as /rooms/:room"},
       {"[[route]]\npath = '/cable'\nstream = 'x'", "f.toml:1: route /cable: that path is the server's own"},
       {"[[route]]\npath = '/a'", "f.toml:1: route /a: it has no stream"},
       {"[[route]]\npath = '/a/:room'\nstream = 'r_{path.roo}'",
        "f.toml:3: route /a/:room: stream: {path.roo}: the path has no :roo"},
-      {"[[route]]\npath = '/a'\nstream = 'x'\nanonymous = 'yes'", "f.toml:4: route /a: anonymous: expected true or false"},
+      {"[[route]]\npath = '/a'\nstream = 'x'\nanonymous = 'yes'",
+       "f.toml:4: route /a: anonymous: expected true or false"},
       {"[[route]]\npath = '/a'\nanonymous = true\nstream = '{identifiers.user}'",
        "f.toml:4: route /a: stream: {identifiers.user}: here there are path, query"},
       {"[[route]]\npath = '/a'\nstream = 'x'\nmessage = '{sender}'",
@@ -146,12 +150,14 @@ TEST_F(DeclaredFile, EveryMistakeIsSaidWithItsLine) {
   };
   for (const auto& [text, mistake] : kMistakes) {
     const std::string said = read(text);
-    EXPECT_TRUE(mistake.ends_with(": ") ? said.starts_with(mistake) : said == mistake) << text << "\n" << said;
+    EXPECT_TRUE(mistake.ends_with(": ") ? said.starts_with(mistake) : said == mistake) << text << "\n"
+                                                                                       << said;
   }
 }
 
 TEST_F(DeclaredFile, TheFirstMistakeIsTheOneThatIsSaid) {
-  EXPECT_TRUE(read("[[route]]\npath = 'a'\nstream = 'x'\n[[channel]]\nstream = 'x'").starts_with("f.toml:1: route"));
+  EXPECT_TRUE(
+      read("[[route]]\npath = 'a'\nstream = 'x'\n[[channel]]\nstream = 'x'").starts_with("f.toml:1: route"));
 }
 
 TEST_F(DeclaredFile, ARouteThatAsksNobodyHasToSaySo) {
@@ -165,14 +171,18 @@ TEST_F(DeclaredFile, ARouteThatAsksNobodyHasToSaySo) {
 
 TEST_F(DeclaredFile, NobodyCanSpellAStreamThatIsNamedByWhoIsConnected) {
   const std::string notes = "[[channel]]\nname = 'Notes'\nstream = 'chat_for_{identifiers.user}'\n";
-  const auto with = [&](std::string_view chat) { return read(notes + "[[channel]]\nname = 'Chat'\n" + std::string(chat)); };
+  const auto with = [&](std::string_view chat) {
+    return read(notes + "[[channel]]\nname = 'Chat'\n" + std::string(chat));
+  };
   const std::string mistake = with("stream = 'chat_{params.room}'");
-  EXPECT_TRUE(mistake.starts_with("f.toml:4: whoever chooses in 'chat_{params.room}' (channel Chat) can spell "
-                                  "'chat_for_{identifiers.user}' (channel Notes)"))
+  EXPECT_TRUE(
+      mistake.starts_with("f.toml:4: whoever chooses in 'chat_{params.room}' (channel Chat) can spell "
+                          "'chat_for_{identifiers.user}' (channel Notes)"))
       << mistake;
   EXPECT_EQ(with("stream = 'talk_{params.room}'"), "");
   EXPECT_EQ(with("stream = 'chat_{params.room}'\nparams.room = { characters = '0-9' }"), "");
-  EXPECT_EQ(with("stream = 'chat_{params.room}'\nallow = { value = '{params.room}', in-list = '{identifiers.symbols}' }"),
+  EXPECT_EQ(with("stream = 'chat_{params.room}'\nallow = { value = '{params.room}', in-list = "
+                 "'{identifiers.symbols}' }"),
             "");
   EXPECT_NE(with("stream = 'chat_{params.room|for_1}'\nparams.room = { characters = '0-9' }"), "");
   EXPECT_NE(with("stream = '{params.a}:x'\nparams.a = { max-bytes = 3 }\n[channel.action.say]\nto = "
@@ -190,7 +200,8 @@ TEST_F(DeclaredFile, ConditionsHoldForWhatIsKnownAndForNobodyElse) {
     const std::string mistake =
         read("[[channel]]\nname = 'X'\nstream = 'x'\nallow = [" + std::string(conditions) + "]");
     EXPECT_EQ(mistake, "") << conditions;
-    const Json identifiers = *Json::parse(R"({"user":"ann","plan":"pro","symbols":["ACME",7,["NESTED"],null]})");
+    const Json identifiers =
+        *Json::parse(R"({"user":"ann","plan":"pro","symbols":["ACME",7,["NESTED"],null]})");
     const Json given = *Json::parse(params);
     TemplateValues values;
     values.set(TemplateRoot::identifiers, identifiers).set(TemplateRoot::params, given);
@@ -201,14 +212,16 @@ TEST_F(DeclaredFile, ConditionsHoldForWhatIsKnownAndForNobodyElse) {
   EXPECT_FALSE(holds("{ value = '{identifiers.plan}', in = ['desk', 'PRO'] }", nobody));
   EXPECT_TRUE(holds("{ value = '{params.u}', equals = '{identifiers.user}' }", R"({"u":"ann"})"));
   EXPECT_FALSE(holds("{ value = '{params.u}', equals = '{identifiers.user}' }", R"({"u":"bob"})"));
-  EXPECT_FALSE(holds("{ value = '{params.u}', equals = '{params.w}' }", nobody)) << "two that are missing are not equal";
+  EXPECT_FALSE(holds("{ value = '{params.u}', equals = '{params.w}' }", nobody))
+      << "two that are missing are not equal";
   const std::string_view entitled = "{ value = '{params.s}', in-list = '{identifiers.symbols}' }";
   EXPECT_TRUE(holds(entitled, R"({"s":"ACME"})"));
   EXPECT_TRUE(holds(entitled, R"({"s":"7"})"));
   for (const char* bad : {R"({"s":"OTHER"})", R"({"s":""})", R"({"s":null})", R"({"s":["NESTED"]})", "{}"}) {
     EXPECT_FALSE(holds(entitled, bad)) << bad;
   }
-  EXPECT_FALSE(holds("{ value = '{params.s}', in-list = '{identifiers.user}' }", R"({"s":"ann"})")) << "no list";
+  EXPECT_FALSE(holds("{ value = '{params.s}', in-list = '{identifiers.user}' }", R"({"s":"ann"})"))
+      << "no list";
   EXPECT_TRUE(holds("{ value = '{params.s}', matches = 'a*c' }", R"({"s":"abc"})"));
   EXPECT_FALSE(holds("{ value = '{params.s}', matches = 'a*c' }", R"({"s":"abcd"})"));
   EXPECT_TRUE(holds("{ value = '{params.s}', characters = 'a-c_-', max-bytes = 3 }", R"({"s":"a-_"})"));

@@ -48,8 +48,10 @@ TEST(DeclaredRules, RefusalsAreCountedAndAFewOfThemLogged) {
   for (int i = 0; i < 100; ++i) logged += rules.refused(Refusal::rate, unsaid) ? 1 : 0;
   EXPECT_GE(logged, 5);
   EXPECT_LE(logged, 10) << "a second may have ended meanwhile";
-  EXPECT_NE(rules.metrics_text().find("ringcast_declared_refused_total{reason=\"rate\"} 100\n"), std::string::npos);
-  EXPECT_NE(rules.metrics_text().find("ringcast_declared_refused_total{reason=\"size\"} 0\n"), std::string::npos);
+  EXPECT_NE(rules.metrics_text().find("ringcast_declared_refused_total{reason=\"rate\"} 100\n"),
+            std::string::npos);
+  EXPECT_NE(rules.metrics_text().find("ringcast_declared_refused_total{reason=\"size\"} 0\n"),
+            std::string::npos);
 }
 
 TEST(RateGate, LetsSoManyThroughAndFillsAsTimeGoesBy) {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "app/declared_rules.h"
+#include "app/in_force.h"
 #include "app/ticker.h"
 #include "ringcast/server.h"
 #include "server/peer.h"
@@ -15,8 +15,8 @@ using test::Peer;
 
 class Demo : public testing::Test {
  protected:
-  explicit Demo(Config config = {}) : config_(std::move(config)), server_(options()) {
-    add_endpoints(server_, config_, rules_);
+  explicit Demo(Config config = {}) : config_(std::move(config)), in_force_(config_), server_(options()) {
+    add_endpoints(server_, config_, in_force_);
     EXPECT_TRUE(server_.start());
     address_ = server_.addresses()[0];
   }
@@ -37,7 +37,7 @@ class Demo : public testing::Test {
   void enter(Peer& peer, std::string_view path) { ASSERT_EQ(peer.upgrade(path), 101); }
 
   Config config_;
-  DeclaredRules rules_{{}};
+  InForce in_force_;
   Server server_;
   std::string address_;
   std::string answer_;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "ringcast/broadcast.h"
+
 namespace ringcast {
 namespace {
 
@@ -57,7 +59,8 @@ class Templates : public testing::Test {
 };
 
 TEST_F(Templates, ANameIsSpelledWithSingleValuesOnly) {
-  params(R"({"room":7,"s":"7","yes":true,"nil":null,"blank":"","list":[1],"deep":{"a":["x","y"]},"tab":"a\tb"})");
+  params(
+      R"({"room":7,"s":"7","yes":true,"nil":null,"blank":"","list":[1],"deep":{"a":["x","y"]},"tab":"a\tb"})");
   EXPECT_EQ(name("chat_{params.room}"), "chat_7");
   EXPECT_EQ(name("chat_{params.s}"), "chat_7");
   EXPECT_EQ(name("chat_{params.yes}_{number}"), "chat_true_17");
@@ -119,9 +122,11 @@ TEST_F(Templates, WhatIsNoTemplateIsSaid) {
 }
 
 TEST_F(Templates, APayloadKeepsWhatAClientSentAndItsKind) {
-  data(R"({"message":"hi","price":1.10,"big":123456789012345678901234567890,"on":false,"list":[1,{"a":null}]})");
-  EXPECT_EQ(payload(R"({"message":"{data.message}","z":{"price":"{data.price}"},"a":["{data.big}","{data.on}"]})"),
-            R"({"message":"hi","z":{"price":1.10},"a":[123456789012345678901234567890,false]})");
+  data(
+      R"({"message":"hi","price":1.10,"big":123456789012345678901234567890,"on":false,"list":[1,{"a":null}]})");
+  EXPECT_EQ(
+      payload(R"({"message":"{data.message}","z":{"price":"{data.price}"},"a":["{data.big}","{data.on}"]})"),
+      R"({"message":"hi","z":{"price":1.10},"a":[123456789012345678901234567890,false]})");
   EXPECT_EQ(payload(R"("{data.list}")"), R"([1,{"a":null}])");
   EXPECT_EQ(payload(R"({"text":"{data.message}, {data.price}: {data.list}{data.none}.","n":3})"),
             R"({"text":"hi, 1.10: [1,{\"a\":null}].","n":3})");
@@ -130,14 +135,12 @@ TEST_F(Templates, APayloadKeepsWhatAClientSentAndItsKind) {
 }
 
 TEST_F(Templates, NothingAClientSendsBreaksOutOfItsPlace) {
-  data(Json({{"x", "\",\"admin\":true,\"y\":\"</script>\xE2\x80\xA8\\ \n {data.y} &"},
-             {"y", "not looked up"}})
-           .dump());
-  const std::string inside =
-      R"(\",\"admin\":true,\"y\":\"\u003c/script\u003e\u2028\\ \n {data.y} \u0026)";
+  data(
+      Json({{"x", "\",\"admin\":true,\"y\":\"</script>\xE2\x80\xA8\\ \n {data.y} &"}, {"y", "not looked up"}})
+          .dump());
+  const std::string inside = R"(\",\"admin\":true,\"y\":\"\u003c/script\u003e\u2028\\ \n {data.y} \u0026)";
   EXPECT_EQ(payload(R"({"x":"{data.x}"})"), R"({"x":")" + inside + R"("})");
-  EXPECT_EQ(payload(R"({"x":"<b>{data.x}</b>"})"),
-            R"({"x":"\u003cb\u003e)" + inside + R"(\u003c/b\u003e"})");
+  EXPECT_EQ(payload(R"({"x":"<b>{data.x}</b>"})"), R"({"x":"\u003cb\u003e)" + inside + R"(\u003c/b\u003e"})");
   EXPECT_EQ(payload(R"({"<{{\"":"}}"})"), R"({"\u003c{{\"":"}"})");
 }
 

@@ -176,7 +176,8 @@ TEST(IdentifierSource, OnlyNamesAreNames) {
   };
   EXPECT_EQ(list(R"(["ACME",7])").value.dump(), R"(["ACME",7])");
   EXPECT_EQ(list("[]").status, Status::ok);
-  for (const std::string_view json : {"\"ACME\"", "7", "{}", "[[]]", "[null]", "[\"\"]", "[true]", "[\"a\\nb\"]"}) {
+  for (const std::string_view json :
+       {"\"ACME\"", "7", "{}", "[[]]", "[null]", "[\"\"]", "[true]", "[\"a\\nb\"]"}) {
     EXPECT_EQ(list(json).status, Status::refused) << json;
   }
   EXPECT_EQ(list("null").status, Status::missing);

@@ -618,6 +618,74 @@ TEST_F(Cable, EverySubscriptionIsUnsubscribedOnce) {
   EXPECT_EQ(RoomChannel::unsubscribes - before, 2);
 }
 
+// Looks its names up itself, and knows one action.
+class Found : public Channel {
+ public:
+  void subscribed() override { transmit({{"name", channel_name()}}); }
+  bool perform(std::string_view action, const Json& data) override {
+    if (action == "shout") transmit(data["text"]);
+    if (action == "throw") throw std::runtime_error("perform");
+    return action == "shout";
+  }
+};
+
+TEST(Server, ChannelsAreFoundByNameBeforeThoseThatWereRegistered) {
+  Server server(local());
+  server.cable("/cable")
+      .channels([](std::string_view name) -> std::unique_ptr<Channel> {
+        if (name == "Broken") throw std::runtime_error("find");
+        return name.starts_with("Found") || name == "Greeter" ? std::make_unique<Found>() : nullptr;
+      })
+      .channel<Greeter>("Greeter")
+      .channel<Greeter>("Other");
+  ASSERT_TRUE(server.start());
+  Peer peer(server.addresses()[0]);
+  ASSERT_EQ(peer.upgrade("/cable"), 101);
+  peer.next();
+  for (const char* name : {"Found::One", "Greeter"}) {
+    const std::string identifier = Json({{"channel", name}}).dump();
+    peer.send_text(subscribe(identifier));
+    EXPECT_EQ(peer.next(), delivered(identifier, {{"name", name}}));
+    EXPECT_EQ(peer.next(), confirmed(identifier));
+    peer.send_text(perform(identifier, {{"action", "none"}}));
+    peer.send_text(perform(identifier, {{"action", "throw"}}));
+    peer.send_text(perform(identifier, {{"text", "receive is no action of its own"}}));
+    peer.send_text(perform(identifier, {{"action", "shout"}, {"text", "hi"}}));
+    EXPECT_EQ(peer.next(), delivered(identifier, "hi"));
+  }
+  peer.send_text(subscribe(R"({"channel":"Other"})"));
+  EXPECT_EQ(peer.next(), confirmed(R"({"channel":"Other"})"));
+  for (const char* name : {"Broken", "Nobody"}) {
+    const std::string identifier = Json({{"channel", name}}).dump();
+    peer.send_text(subscribe(identifier));
+    EXPECT_EQ(peer.next(), rejected(identifier));
+  }
+}
+
+TEST(WebSocket, AsksWhoComesWhereTheRouteSaysSo) {
+  Options options = local();
+  options.identified_by = {"user=query.user"};
+  Server server(options);
+  server.websocket("/who", {.open = [](WebSocket& socket) { socket.send(socket.identifiers()); },
+                            .identified = true,
+                            .allow =
+                                [](const Request& request, const Json& identifiers) {
+                                  return identifiers["user"].text() != request.query("not");
+                                }});
+  ASSERT_TRUE(server.start());
+  EXPECT_EQ(Peer(server.addresses()[0]).upgrade("/who"), 401);
+  EXPECT_EQ(Peer(server.addresses()[0]).upgrade("/who?user=ann&not=ann"), 403);
+  Peer peer(server.addresses()[0]);
+  ASSERT_EQ(peer.upgrade("/who?user=ann"), 101);
+  EXPECT_EQ(peer.next(), R"({"user":"ann"})");
+  EXPECT_EQ(server.disconnect({{"user", "ann"}}, true), BroadcastStatus::ok);
+  EXPECT_EQ(peer.next(), "close:1012 remote");
+
+  Server unasked(local());
+  unasked.websocket("/who", {.identified = true});
+  EXPECT_NE(unasked.start().error.find("no identified-by says how"), std::string::npos);
+}
+
 TEST(Server, ConnectionClassesDecide) {
   struct Guarded : CableConnection {
     void connect(const Request& request) override {
