@@ -13,6 +13,7 @@
 // As in option_table.cc: errors are values.
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
+#define TOML_ASSERT(expression) static_cast<void>(0)
 #include <toml++/toml.h>
 
 namespace ringcast {
@@ -459,7 +460,7 @@ bool DeclarationReader::check_placeholder(const Placeholder& placeholder, size_t
   }
   if (placeholder.steps().empty()) return true;
   const std::string& name = placeholder.steps().front();
-  if (placeholder.root() == TemplateRoot::identifiers && !context_.more_identifiers &&
+  if (placeholder.root() == TemplateRoot::identifiers &&
       std::ranges::find(context_.identifiers, name) == context_.identifiers.end()) {
     complain(line, what + "{" + placeholder.text() + "}: no identified-by is called " + name);
     return false;

@@ -19,11 +19,10 @@ struct DeclarationContext {
   std::string global_id_app;
   // What --identified-by names. Whatever the file asks of others is a mistake.
   std::vector<std::string> identifiers;
-  // Identifiers may have other names as well: who is connected is found out elsewhere.
-  bool more_identifiers = false;
 };
 
-// Returns what is wrong, or nothing. `file` is what it is called in complaints.
+// Returns what is wrong, or nothing. `text` is what OptionTable took for TOML (`config_text`),
+// `file` what it is called in complaints.
 std::string read_declarations(std::string_view text, const std::string& file,
                               const DeclarationContext& context, Declarations& declarations);
 

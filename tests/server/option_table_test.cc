@@ -147,9 +147,27 @@ TEST(OptionTable, AFileIsHeldToTheSameRules) {
   EXPECT_EQ(problem_of("listen = [1]\n"), ":1: listen: expected an array of strings");
   EXPECT_EQ(problem_of("[server]\nshards = 1\n"), ":1: server is not an option");
   EXPECT_NE(problem_of("shards = = 1\n"), "");
+  // Where toml++ 3.3 would end the process.
+  EXPECT_TRUE(problem_of("\n[:x]\n").starts_with(":2: "));
+  EXPECT_TRUE(problem_of("[\x06<\n").starts_with(":1: "));
+  EXPECT_EQ(problem_of("# \xC5\xA4\nword = '\xC5\xA4' # \xC5\xA4\n"), "");
+  EXPECT_EQ(problem_of("word = \"\"\"\n\\\"\xC5\xA4\"\"\"\n"), "");
+  EXPECT_EQ(problem_of("\xEF\xBB\xBFshards = 1\n"), "");
+  EXPECT_EQ(problem_of("word = '#'\n\xC5\xA4 = 1\n"), ":2: a letter beyond ASCII has to stand in quotes");
   Program program;
   EXPECT_EQ(program.read({"--config", "/nonexistent/file"}).problem,
             "the configuration file '/nonexistent/file' cannot be read");
+}
+
+TEST(OptionTable, WhatIsReservedIsTheProgramsToRead) {
+  const std::string text = "shards = 3\n[[own]]\nname = 'x'\n";
+  const TemporaryFile file(text);
+  Program program;
+  program.table.reserve("own");
+  const auto read = program.read({"--config", file.path()});
+  EXPECT_EQ(read.problem, "");
+  EXPECT_EQ(read.config_text, text);
+  EXPECT_EQ(program.options.shards, 3u);
 }
 
 TEST(OptionTable, WhatIsPrintedCanBeReadBack) {
