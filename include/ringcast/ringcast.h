@@ -6,6 +6,7 @@
 #include "ringcast/channel.h"
 #include "ringcast/connection.h"
 #include "ringcast/engine_publisher.h"
+#include "ringcast/http_poster.h"
 #include "ringcast/json.h"
 #include "ringcast/log.h"
 #include "ringcast/option_table.h"

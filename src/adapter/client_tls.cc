@@ -117,7 +117,7 @@ bool ClientTls::receive(Bytes ciphertext, std::vector<std::byte>& plaintext, std
       case SSL_ERROR_WANT_READ:
         return true;
       case SSL_ERROR_ZERO_RETURN:
-        failure_ = "closed by the engine";
+        failure_ = "closed by the other side";
         return false;
       default:
         return fail();

@@ -1,6 +1,6 @@
-// The client's side of TLS towards an engine, as bytes to bytes: no socket, no waiting.
+// The client's side of TLS, towards an engine or another server, as bytes to bytes: no socket, no waiting.
 // The certificate is verified against the machine's authorities, or a file's, and the
-// engine's name. Owned by a connection to an engine; its thread only.
+// other side's name. Owned by a connection; its thread only.
 #pragma once
 
 #include <memory>

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "app/config.h"
-#include "app/http_poster.h"
 #include "ringcast/engine_publisher.h"
+#include "ringcast/http_poster.h"
 #include "ringcast/json.h"
 
 namespace ringcast {
@@ -32,6 +32,8 @@ Prints how many messages were accepted. Exit status: 0 when all were, 1 when one
 Through a server (the default):
   --url URL                    its address (http://127.0.0.1:8080)
   --broadcast-key-file FILE    the key that it asks for
+  --tls-ca FILE                https: whose certificates are good, PEM (those the machine trusts)
+  --insecure                   https: believe whoever answers
 
 Straight into the engine, so that all servers have it:
   --redis-url URL              redis://, rediss:// or unix://
@@ -266,6 +268,7 @@ struct Asked {
   std::string stream;
   std::string json = "-";
   std::string url;
+  HttpPosterOptions http;
   Config config;
   std::string problem;
   bool help = false;
@@ -287,11 +290,16 @@ Asked read_words(int argc, const char* const* argv) {
     }
     const std::string_view name = word.substr(0, word.find('='));
     const bool value_follows = name.size() == word.size() && i + 1 < argc;
-    if (name == "--url") {
-      url_given = true;
-      if (!value_follows && name.size() == word.size()) request.problem = "--url needs a value";
-      request.url =
+    if (name == "--url" || name == "--tls-ca") {
+      if (!value_follows && name.size() == word.size())
+        request.problem = std::string(name) + " needs a value";
+      (name == "--url" ? request.url : request.http.tls_ca_file) =
           value_follows ? std::string_view(argv[++i]) : word.substr(std::min(word.size(), name.size() + 1));
+      url_given |= name == "--url";
+      continue;
+    }
+    if (word == "--insecure") {
+      request.http.tls_verify = false;
       continue;
     }
     if (name == "--redis-url") adapter = "--adapter=redis";
@@ -321,6 +329,10 @@ Asked read_words(int argc, const char* const* argv) {
     request.url =
         "http://" + (server.listen.empty() ? std::string(Options::kDefaultListen) : server.listen.front());
   }
+  request.http.bearer = request.config.broadcast_key;
+  const bool about_tls = !request.http.tls_verify || !request.http.tls_ca_file.empty();
+  if (about_tls && !request.url.starts_with("https://"))
+    request.problem = "--tls-ca and --insecure go with --url https://…";
   if (request.stream.empty()) request.problem = "a stream's name is not empty";
   return request;
 }
@@ -344,7 +356,7 @@ int publish_command(int argc, const char* const* argv) {
   std::unique_ptr<Way> way;
   if (!request.url.empty()) {
     std::string error;
-    auto poster = HttpPoster::to(request.url, request.config.broadcast_key, &error);
+    auto poster = HttpPoster::to(request.url, request.http, &error);
     if (!poster) return end_with(error, 2);
     way = std::make_unique<ServerWay>(std::move(*poster), request.stream);
   } else {

@@ -1,7 +1,7 @@
 // `ringcast publish`: through a server, and straight into a real Redis or PostgreSQL, as a shell would use it.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -126,6 +126,9 @@ describe("ringcast publish", () => {
       [["s", "1", "--nonsense"], 2, /--nonsense/],
       [["s", "1", ...way, "--redis-url", "redis://x"], 2, /one of them is enough/],
       [["s", "1", "--adapter", "test"], 2, /no engine/],
+      [["s", "1", ...way, "--insecure"], 2, /go with --url https/],
+      [["s", "1", "--url", "https://127.0.0.1", "--tls-ca", join(folder, "none.pem")], 2, /none\.pem/],
+      [["s", "1", "--url", server.origin.replace("http", "https"), "--insecure"], 1, /127\.0\.0\.1:\d+: /],
     ]) {
       const done = await publish(args);
       assert.equal(done.code, code, `${args}: ${done.stderr}`);
@@ -139,6 +142,59 @@ describe("ringcast publish", () => {
     assert.equal(code, 1);
     assert.equal(stdout, "2 accepted\n");
     assert.match(stderr, /line 3: the server answered 413/);
+  });
+});
+
+describe("ringcast publish, over TLS", () => {
+  let folder, certificate, server, url;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "ringcast-publish-"));
+    certificate = join(folder, "certificate.pem");
+    const key = join(folder, "key.pem");
+    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+      "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate], { stdio: "ignore" });
+    const port = await freePort();
+    server = await Server.start({
+      args: ["--tls-listen", `127.0.0.1:${port}`, "--tls-cert", certificate, "--tls-key", key, "--keep-alive-timeout-s", "1", ...kPatient],
+    });
+    url = `https://127.0.0.1:${port}`;
+  });
+  after(async () => {
+    await server?.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  test("many lines arrive in order", (t) => expectInOrder(t, 20000, ["--url", url, "--tls-ca", certificate], server, "secure"));
+
+  test("whoever is not who the certificate's authority says is not published to, unless that is wanted", async () => {
+    const reader = await Reader.on(server, "who");
+    const unknown = await publish(["chat_who", "1", "--url", url]);
+    assert.equal(unknown.code, 1);
+    assert.equal(unknown.stdout, "0 accepted\n");
+    assert.match(unknown.stderr, /certificate refused: self/);
+    const misnamed = await publish(["chat_who", "2", "--url", url.replace("127.0.0.1", "127.0.0.2"), "--tls-ca", certificate]);
+    assert.match(misnamed.stderr, /127\.0\.0\.2/);
+    assert.equal(misnamed.code, 1);
+    assert.equal((await publish(["chat_who", "3", "--url", url.replace("127.0.0.1", "localhost"), "--tls-ca", certificate])).code, 0);
+    assert.equal((await publish(["chat_who", "4", "--url", url, "--insecure"])).code, 0);
+    assert.deepEqual(await reader.first(2), [3, 4]);
+    reader.close();
+  });
+
+  test("lines that come seldom find the server's connection closed, and are published once", async () => {
+    for (const way of [["--url", url, "--insecure"], ["--url", server.origin]]) {
+      const reader = await Reader.on(server, "seldom");
+      const process = spawn(kBinary, ["publish", "chat_seldom", "-", ...way], { stdio: ["pipe", "ignore", "inherit"] });
+      process.stdin.write("1\n");
+      assert.deepEqual(await reader.first(1), [1]);
+      await new Promise((resolve) => setTimeout(resolve, 2000)); // the server ends it after one
+      process.stdin.end("2\n");
+      const [code] = await within(once(process, "close"), "publish to end");
+      assert.equal(code, 0);
+      assert.deepEqual(await reader.first(1), [2]);
+      reader.close();
+    }
   });
 });
 
