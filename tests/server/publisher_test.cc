@@ -89,6 +89,30 @@ void publish_surely(Publisher& publisher, const Publisher::Stream& stream, const
   ASSERT_EQ(status, BroadcastStatus::ok);
 }
 
+TEST(Publisher, TheTestAdapterRemembersWhatItPublished) {
+  Options options = publishing_options(2);
+  options.adapter = AdapterChoice::test;
+  Publishing here(options);
+  const auto peer = here.subscriber();
+  Publisher publisher = here.server.publisher();
+  const Publisher::Stream stream = publisher.stream("s");
+  std::vector<std::string> texts;
+  for (int i = 0; i < 100; ++i) {
+    texts.push_back(R"("text )" + std::to_string(i) + '"');
+    ASSERT_EQ(publisher.publish(stream, texts.back()), BroadcastStatus::ok);
+    ASSERT_EQ(here.server.broadcasts("s").size(), texts.size());  // at once
+  }
+  const std::string large(size_t{300} << 10, '7');  // no ring holds it
+  ASSERT_EQ(publisher.publish("s", large), BroadcastStatus::ok);
+  ASSERT_EQ(publisher.publish("elsewhere", Json({{"n", 1}})), BroadcastStatus::ok);
+  EXPECT_EQ(publisher.publish("s", std::string("\xff")), BroadcastStatus::invalid);
+  texts.push_back(large);
+  EXPECT_EQ(here.server.broadcasts("s"), texts);
+  EXPECT_EQ(here.server.broadcasts("elsewhere"), std::vector<std::string>{R"({"n":1})"});
+  for (const std::string& text : texts) ASSERT_EQ(peer->next(), text);
+  EXPECT_EQ(publisher.counts().published, texts.size() + 1);
+}
+
 TEST(Publisher, OneOrderWhoeverPublishes) {
   constexpr int kPublishers = 3, kEach = 1000;
   Publishing here(publishing_options(2));

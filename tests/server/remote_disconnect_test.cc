@@ -136,6 +136,26 @@ TEST_P(RemoteDisconnect, IsWhatRailsPublishesAndNothingElseIs) {
   expect_gone(*fourth, true);
 }
 
+TEST_P(RemoteDisconnect, AThreadsOwnPublisherDoesItToo) {
+  const std::string channel(kChannelOfUser7);
+  const auto peer = welcomed("/cable?id=7"), other = welcomed("/cable?id=77");
+  Publisher publisher = server_.publisher();
+  const Publisher::Stream stream = publisher.stream(channel);
+  EXPECT_EQ(publisher.publish(stream, R"({"type":"ping"})"), BroadcastStatus::ok);
+  EXPECT_EQ(publisher.publish(stream, Json({{"type", "disconnect"}, {"reconnect", false}})),
+            BroadcastStatus::ok);
+  expect_gone(*peer, false);
+  const auto back = welcomed("/cable?id=7");
+  EXPECT_EQ(publisher.publish(channel, R"({"type":"disconnect"})"), BroadcastStatus::ok);
+  expect_gone(*back, true);
+  expect_there(*other);
+  // What lies outside its ring, being too large for it, is understood as well.
+  const auto third = welcomed("/cable?id=7");
+  const std::string padding(size_t{300} << 10, ' ');
+  EXPECT_EQ(publisher.publish(channel, R"({"type":"disconnect")" + padding + "}"), BroadcastStatus::ok);
+  expect_gone(*third, true);
+}
+
 TEST_P(RemoteDisconnect, ClientsCannotListenToItThemselves) {
   const auto peer = welcomed("/cable?id=7");
   peer->send_text(subscribe_to(std::string(kChannelOfUser7)));

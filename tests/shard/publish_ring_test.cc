@@ -96,6 +96,57 @@ TEST(PublishRing, ShowsAMessageUntilItIsTaken) {
   EXPECT_TRUE(ring.exhausted());
 }
 
+TEST(PublishRing, WhatARefusedPushHeldIsStillTheCallers) {
+  MessageBytes account;
+  PublishRing ring(4096);
+  uint64_t held = 0;
+  while (ring.try_push("s", ++held, PayloadKind::text, as_bytes(std::string(500, 'x')))) {
+  }
+  while (ring.try_push("s", held, PayloadKind::text, {})) ++held;
+  MessageRef apart =
+      Message::create("s", held, PayloadKind::text, as_bytes(std::string_view("apart")), &account);
+  ASSERT_FALSE(ring.try_push(std::move(apart)));
+  ASSERT_TRUE(apart);
+  EXPECT_EQ(ring_text(apart), "s|apart");
+  EXPECT_GT(account.total(), 0u);
+  // One message's room is a reference's, too.
+  for (uint64_t i = 1; i < held; ++i) {
+    ASSERT_EQ((*ring.front(account))->stream_hash(), i);
+    *ring.front(account) = {};
+    if (i == 1) {
+      ASSERT_TRUE(ring.try_push(std::move(apart)));
+      EXPECT_FALSE(apart);
+    }
+  }
+  EXPECT_EQ(take_text(ring, account), "s|apart");
+  EXPECT_EQ(take_text(ring, account), "nothing");
+  EXPECT_EQ(account.total(), 0u);
+}
+
+TEST(PublishRing, KeepsWhatAMessageIsBesidesItsBytes) {
+  MessageBytes account;
+  PublishRing ring(4096);
+  const Instant when = Instant(seconds(7));
+  for (const PayloadKind kind : {PayloadKind::text, PayloadKind::binary, PayloadKind::json}) {
+    ASSERT_TRUE(ring.try_push("s", 1, kind, as_bytes(std::string_view("1")), when));
+    MessageRef apart = Message::create("s", 1, kind, as_bytes(std::string_view("2")), &account);
+    apart->stamp(when);
+    apart->exclude({.place = 3, .secret = 4});
+    ASSERT_TRUE(ring.try_push(std::move(apart)));
+    for (const uint64_t secret : {0, 4}) {
+      MessageRef* const message = ring.front(account);
+      ASSERT_NE(message, nullptr);
+      EXPECT_EQ((*message)->kind(), kind);
+      EXPECT_EQ((*message)->stamped(), when);
+      EXPECT_EQ((*message)->excluded().secret, secret);
+      EXPECT_EQ((*message)->offset(), 0u);
+      EXPECT_FALSE((*message)->carried());
+      *message = {};
+    }
+  }
+  EXPECT_EQ(account.total(), 0u);
+}
+
 TEST(PublishRing, WhatIsLeftGoesWithIt) {
   MessageBytes account;
   {
