@@ -90,6 +90,7 @@ std::optional<AdapterPlan> plan_adapter(const Options& options, std::string* err
                    .names = {.prefix = wanted->prefix, .unprefixed = options.unprefixed_streams},
                    .redis = {},
                    .postgres = {}};
+  const milliseconds timeout = seconds(options.adapter_timeout_s);
   if (plan.choice == AdapterChoice::redis) {
     const std::optional<RedisUrl> url = RedisUrl::parse(wanted->redis_url, error);
     if (!url) {
@@ -103,6 +104,9 @@ std::optional<AdapterPlan> plan_adapter(const Options& options, std::string* err
                               .names = plan.names,
                               .anycable = options.anycable,
                               .client_name = wanted->client_name,
+                              .connect_timeout = timeout,
+                              .reply_timeout = timeout,
+                              .canary_timeout = timeout,
                               .thread_started = options.thread_started};
   } else if (plan.choice == AdapterChoice::postgresql) {
     if (wanted->postgres_url.empty()) {
@@ -111,7 +115,11 @@ std::optional<AdapterPlan> plan_adapter(const Options& options, std::string* err
     }
     plan.postgres = PostgresOptions{.url = wanted->postgres_url,
                                     .names = plan.names,
+                                    .socket_ids = options.anycable,
                                     .client_name = wanted->client_name,
+                                    .connect_timeout = timeout,
+                                    .reply_timeout = timeout,
+                                    .canary_timeout = timeout,
                                     .thread_started = options.thread_started};
   }
   if (plan.redis || plan.postgres) {
@@ -139,6 +147,7 @@ AdapterEngine::AdapterEngine(std::unique_ptr<Adapter> adapter, const AdapterPlan
     : context_(context),
       names_(plan.names),
       payload_bytes_max_(plan.choice == AdapterChoice::postgresql ? kPostgresPayloadBytesMax : SIZE_MAX),
+      envelopes_exclusions_(plan.choice == AdapterChoice::redis),
       ready_within_(options.adapter_ready_s),
       reconnect_after_(options.outage_reconnect_s),
       down_since_ns_(monotonic_now().time_since_epoch().count()),
@@ -165,8 +174,9 @@ bool AdapterEngine::publish(const MessageRef& message) {
     append_json_string(json, as_text(message->payload()), JsonEscape::rails);
     outgoing = Message::create(message->stream(), message->stream_hash(), PayloadKind::json, as_bytes(json),
                                &context_.message_bytes);
+    outgoing->exclude(message->excluded());
   }
-  if (message->excluded()) outgoing = enveloped(*outgoing, message->excluded());
+  if (message->excluded() && envelopes_exclusions_) outgoing = enveloped(*outgoing);
   const PublishStatus status = adapter_->publish(std::move(outgoing));
   full_.store(status == PublishStatus::full, std::memory_order_relaxed);
   // Accepted before, and not to be carried all the same: grown by the conversion, or text
@@ -205,12 +215,12 @@ void AdapterEngine::subscribed(std::string_view stream) {
       [name = std::string(stream), ticket](Shard& here) { here.hub().carried(name, ticket); });
 }
 
-// As AnyCable's servers understand it, since nothing else can say who does not get it.
-MessageRef AdapterEngine::enveloped(const Message& message, const SocketId& excluded) {
+// As AnyCable's servers understand it, since nothing else on Redis can say who does not get it.
+MessageRef AdapterEngine::enveloped(const Message& message) {
   std::string text;
   append_anycable_envelope(text, {.stream = std::string(message.stream()),
                                   .payload = std::string(as_text(message.payload())),
-                                  .excluded_socket = excluded.to_string(context_.socket_seed)});
+                                  .excluded_socket = socket_name(message.excluded())});
   return Message::create(kAnycableChannel, hash64(kAnycableChannel), PayloadKind::json, as_bytes(text),
                          &context_.message_bytes);
 }
@@ -225,6 +235,10 @@ bool AdapterEngine::received(std::string_view stream, Bytes payload, std::string
   if (context_.stage_clock != nullptr) message->stamp(context_.stage_clock());
   Shard& home = home_of(stream);
   return home.publish_from_outside(std::move(message)) || home.ended();
+}
+
+std::string AdapterEngine::socket_name(const SocketId& socket) const {
+  return socket.to_string(context_.socket_seed);
 }
 
 void AdapterEngine::state_changed(bool up, milliseconds outage) {

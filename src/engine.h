@@ -70,13 +70,15 @@ class AdapterEngine final : public Engine, private AdapterSink {
   void subscribed(std::string_view stream) override;
   bool received(std::string_view stream, Bytes payload, std::string_view excluded_socket) override;
   void state_changed(bool up, milliseconds outage) override;
+  std::string socket_name(const SocketId& socket) const override;
 
   Shard& home_of(std::string_view stream) const;
-  MessageRef enveloped(const Message& message, const SocketId& excluded);
+  MessageRef enveloped(const Message& message);
 
   ServerContext& context_;
   const WireNames names_;
   const size_t payload_bytes_max_;
+  const bool envelopes_exclusions_;  // who is left out is said in AnyCable's way
   const seconds ready_within_;
   const seconds reconnect_after_;
   std::atomic<bool> full_{false};          // the adapter's queue, when last asked

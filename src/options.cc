@@ -105,7 +105,10 @@ void OptionTable::add_server(Options& o) {
        "streams that keep their bare names all the same");
   toggle("anycable", o.anycable,
          "as AnyCable: the Redis channel __anycable__ is heard, too, and sockets learn an id (sid) by which "
-         "meta.exclude_socket leaves them out; not with PostgreSQL");
+         "meta.exclude_socket leaves them out");
+  number("adapter-timeout-s", "S", o.adapter_timeout_s, {1, kYear_s},
+         "the adapter may be silent so long before its connections are made anew",
+         {"", "ringcast_adapter_gaps_total"});
   number("adapter-ready-s", "S", o.adapter_ready_s, {0, kYear_s},
          "the adapter may be away so long before /ready says 503", {"/ready 503", "ringcast_adapter_up"});
   number("outage-reconnect-s", "S", o.outage_reconnect_s, {0, kYear_s},

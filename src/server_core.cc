@@ -445,7 +445,7 @@ std::string ServerCore::make_shards() {
     return adapter_error;
   }
   // Only where a message that leaves somebody out can say so on its way.
-  if (options_.anycable && (plan->choice == AdapterChoice::async || plan->choice == AdapterChoice::redis)) {
+  if (options_.anycable && plan->choice != AdapterChoice::test) {
     (void)!getrandom(&context_->socket_seed, sizeof context_->socket_seed, GRND_NONBLOCK);
     context_->socket_seed |= 1;
   }

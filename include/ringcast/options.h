@@ -75,6 +75,7 @@ struct Options {
   std::string channel_prefix;  // Rails' channel_prefix: "prefix:stream"
   std::vector<std::string> unprefixed_streams = {"room_*"};
   bool anycable = false;             // sockets have ids; the Redis channel __anycable__ is heard, too
+  uint64_t adapter_timeout_s = 5;    // no answer from it for so long: its connections are made anew
   uint64_t adapter_ready_s = 5;      // away for longer: ready() is false
   uint64_t outage_reconnect_s = 30;  // away for longer: Action Cable clients are told to reconnect
 

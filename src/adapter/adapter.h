@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -52,6 +53,10 @@ class AdapterSink {
   // Once for each change, the first being up. When it came up again: how long it was
   // away, during which messages may have been missed; zero for the first time, and for down.
   virtual void state_changed(bool up, milliseconds outage) = 0;
+
+  // What received() would say of it: for engines on which a message that leaves a socket out
+  // goes with its name. Any thread.
+  virtual std::string socket_name(const SocketId&) const { return {}; }
 };
 
 class Adapter {

@@ -19,7 +19,8 @@
 #include "adapter/adapter_counters.h"
 #include "adapter/adapter_health.h"
 #include "adapter/adapter_random.h"
-#include "adapter/backoff.h"
+#include "adapter/canary.h"
+#include "adapter/engine_link.h"
 #include "adapter/postgres_connection.h"
 #include "adapter/postgres_publisher.h"
 #include "adapter/postgres_subscriber.h"
@@ -44,16 +45,7 @@ class PostgresAdapter final : public Adapter {
   AdapterState state() const override { return counters_.state(queue_); }
 
  private:
-  // A connection, and when it is to be tried again.
-  struct Link {
-    explicit Link(milliseconds backoff_max) : backoff(backoff_max, random_seed()) {}
-
-    PostgresConnection connection;
-    Backoff backoff;
-    Instant retry_at = Instant::min();
-    size_t next_host = 0;
-    bool told_closed = true;  // lost() has seen to the end of it
-  };
+  using Link = EngineLink<PostgresConnection>;
 
   void run();
   bool take_requests();
@@ -78,6 +70,7 @@ class PostgresAdapter final : public Adapter {
   AdapterQueue queue_;
   AdapterCounters counters_;
   AdapterHealth health_;
+  Canary canary_;
   Resolver resolver_;
   Link publishing_, listening_;
   PostgresPublisher publisher_;
@@ -90,10 +83,6 @@ class PostgresAdapter final : public Adapter {
   std::string resolve_error_;    // the last
   Instant resolve_by_ = kNever;  // a look-up under way should have its answer
   Instant retry_sink_at_ = kNever;
-  uint64_t canary_number_ = 0;
-  std::optional<Instant> canary_sent_at_;  // the one under way
-  Instant next_canary_at_ = Instant::min();
-  Instant heard_at_ = Instant::min();  // when the listening connection last brought anything
 
   std::thread thread_;  // last: it uses all of the above
 };
@@ -106,15 +95,17 @@ PostgresAdapter::PostgresAdapter(PostgresOptions options, PostgresTarget target,
       log_(logger),
       queue_(options_.limits, [this] { this->wake(); }),
       health_(counters_, log_, target_.to_string()),
-      resolver_([this] { this->wake(); }),
+      canary_(options_.canary_interval, options_.canary_timeout, counters_),
+      resolver_([this] { this->wake(); }, options_.look_up),
       publishing_(options_.backoff_max),
       listening_(options_.backoff_max),
       publisher_(
           publishing_.connection, queue_, counters_,
-          [this](std::string_view stream) { return to_channel(stream); }, log_),
+          [this](std::string_view stream) { return to_channel(stream); },
+          [this](const SocketId& socket) { return sink_->socket_name(socket); }, log_),
       subscriber_(
           listening_.connection, counters_, [this](std::string_view stream) { return to_channel(stream); },
-          log_, to_channel(canary_channel_name())) {}
+          log_, to_channel(canary_channel_name()), options_.socket_ids) {}
 
 PostgresAdapter::~PostgresAdapter() {
   queue_.stop();
@@ -159,8 +150,8 @@ void PostgresAdapter::run() {
     read(now);
     const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
     if (health_.update(up, *sink_, now)) {
-      for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
-      next_canary_at_ = heard_at_ = now;
+      for (Link* link : {&publishing_, &listening_}) link->succeeded();
+      canary_.begin(now);
     }
     log_.report(now);
   }
@@ -185,7 +176,13 @@ void PostgresAdapter::tend(Instant now) {
   tend(publishing_, now);
   tend(listening_, now);
   const auto late = [&](Instant since) { return since != kNever && now >= since + options_.reply_timeout; };
-  if (late(publisher_.waiting_since())) publishing_.connection.close("PostgreSQL does not answer");
+  if (late(publisher_.waiting_since())) {
+    publishing_.connection.close("PostgreSQL does not answer");
+    // Both go the same way, and only one of them would say so soon.
+    if (health_.up() && canary_.silent(now) && !subscriber_.stalled()) {
+      listening_.connection.close("PostgreSQL does not answer");
+    }
+  }
   if (!subscriber_.stalled() && late(subscriber_.waiting_since())) {
     listening_.connection.close("PostgreSQL does not answer");
   }
@@ -193,14 +190,13 @@ void PostgresAdapter::tend(Instant now) {
 }
 
 void PostgresAdapter::tend(Link& link, Instant now) {
-  if (link.connection.stage() != PostgresConnection::Stage::closed) {
+  if (!link.closed()) {
     if (now >= link.connection.deadline())
       link.connection.close("PostgreSQL does not answer while connecting");
     return;
   }
-  if (!link.told_closed || now < link.retry_at || !have_hosts(now)) return;
-  link.told_closed = false;
-  link.connection.open(target_, hosts_[link.next_host++ % hosts_.size()], options_.client_name,
+  if (!link.may_open(now) || !have_hosts(now)) return;
+  link.connection.open(target_, hosts_[link.begin_attempt(hosts_.size())], options_.client_name,
                        now + options_.connect_timeout);
   see_to_closed(link, now);
 }
@@ -234,47 +230,38 @@ bool PostgresAdapter::have_hosts(Instant now) {
   if (!hosts_.empty()) return true;
   resolved_ = 0;
   health_.tell_down(resolve_error_, now);
-  for (Link* link : {&publishing_, &listening_}) {
-    link->retry_at = std::max(link->retry_at, now + link->backoff.next());
-  }
+  for (Link* link : {&publishing_, &listening_}) link->postpone(now);
   return false;
 }
 
-// Whatever closed a connection, what follows from it happens here, once, and after what
-// had come before the end has been read.
+// What follows from a connection's end.
 void PostgresAdapter::see_to_closed(Link& link, Instant now) {
-  if (link.connection.stage() != PostgresConnection::Stage::closed || std::exchange(link.told_closed, true)) {
-    return;
-  }
-  link.retry_at = now + link.backoff.next();
+  if (!link.take_end(now)) return;
   // All were tried, or what was there is gone: addresses may have changed.
-  if (!resolver_.busy() && (health_.up() || link.next_host >= hosts_.size())) {
+  if (!resolver_.busy() && (health_.up() || link.tried_all(hosts_.size()))) {
     hosts_.clear();
     resolved_ = 0;
-    link.next_host = 0;
+    link.addresses_changed();
   }
   if (&link == &listening_) {
     // As far back as we cannot know better: at most an interval of the canary, unless it was waited for.
-    if (subscriber_.live()) health_.missed(heard_at_);
+    if (subscriber_.live()) health_.missed(canary_.heard_at());
     subscriber_.lost();
   } else {
     publisher_.lost(now);
   }
-  canary_sent_at_.reset();
+  canary_.forget();
   health_.tell_down(link.connection.failure(), now);
 }
 
 void PostgresAdapter::tend_canary(Instant now) {
   if (!health_.up()) return;
-  if (canary_sent_at_ && now >= *canary_sent_at_ + options_.canary_timeout && !subscriber_.stalled()) {
+  if (canary_.late(now) && !subscriber_.stalled()) {
     listening_.connection.close("a message to ourselves did not come back");
     publishing_.connection.close("a message to ourselves did not come back");
     return;
   }
-  if (now < next_canary_at_ || canary_sent_at_) return;
-  next_canary_at_ = now + options_.canary_interval;
-  canary_sent_at_ = now;
-  publisher_.publish_canary(subscriber_.canary_channel(), std::to_string(++canary_number_), now);
+  if (canary_.due(now)) publisher_.publish_canary(subscriber_.canary_channel(), canary_.send(now), now);
 }
 
 // --- A turn ----------------------------------------------------------------------------
@@ -288,19 +275,14 @@ Instant PostgresAdapter::next_deadline() const {
   Instant next = retry_sink_at_;
   const auto by = [&next](Instant when) { next = std::min(next, when); };
   for (const Link* link : {&publishing_, &listening_}) {
-    if (link->connection.stage() != PostgresConnection::Stage::closed) {
-      by(link->connection.deadline());
-    } else if (!link->told_closed && !subscriber_.stalled()) {
-      by(Instant::min());  // closed while sending: to be seen to at once
-    } else if (link->told_closed && !resolver_.busy()) {
-      by(link->retry_at);
-    }
+    if (link->unsettled() && !subscriber_.stalled()) by(Instant::min());  // closed while sending
+    if (!link->closed() || !resolver_.busy()) by(link->deadline());
   }
   if (resolver_.busy()) by(resolve_by_);
   if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
   if (subscriber_.stalled()) return next;
   if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
-  if (health_.up()) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
+  if (health_.up()) by(canary_.deadline());
   return next;
 }
 
@@ -335,15 +317,10 @@ void PostgresAdapter::read(Instant now) {
     retry_sink_at_ = now + kSinkRetry;
   } else {
     retry_sink_at_ = kNever;
-    if (was_stalled && canary_sent_at_) canary_sent_at_ = now;
+    if (was_stalled) canary_.excuse(now);
   }
-  if (const std::string text = subscriber_.take_canary();
-      canary_sent_at_ && text == std::to_string(canary_number_)) {
-    const Duration took = now - *canary_sent_at_;
-    counters_.canary_us.store(static_cast<uint64_t>(took / microseconds(1)), std::memory_order_relaxed);
-    canary_sent_at_.reset();
-    heard_at_ = now;
-  }
+  if (subscriber_.take_heard()) canary_.heard(now);
+  canary_.came(subscriber_.take_canary(), now);
   see_to_closed(publishing_, now);
   if (!subscriber_.stalled()) see_to_closed(listening_, now);
 }

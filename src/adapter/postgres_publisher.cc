@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "adapter/postgres_exclusion.h"
+
 namespace ringcast {
 namespace {
 
@@ -37,19 +39,26 @@ void PostgresPublisher::begin(Instant now) {
   connection_.flush();
 }
 
-bool PostgresPublisher::notify(const std::string& channel, std::string_view payload) {
+void PostgresPublisher::notify(std::span<const Notification> notifications) {
   // Binary, which for text is its bytes, because a payload does not end with a zero.
-  const std::array<Oid, 2> types = {kTextOid, kTextOid};
-  const std::array<const char*, 2> values = {channel.data(), payload.empty() ? "" : payload.data()};
-  const std::array<int, 2> lengths = {static_cast<int>(channel.size()), static_cast<int>(payload.size())};
-  const std::array<int, 2> formats = {1, 1};
-  if (PQsendQueryParams(connection_.get(), "SELECT pg_notify($1,$2)", 2, types.data(), values.data(),
-                        lengths.data(), formats.data(), 0) == 1 &&
-      PQpipelineSync(connection_.get()) == 1) {
-    return true;
+  const std::array<Oid, 4> types = {kTextOid, kTextOid, kTextOid, kTextOid};
+  const std::array<int, 4> formats = {1, 1, 1, 1};
+  std::array<const char*, 4> values = {};
+  std::array<int, 4> lengths = {};
+  size_t count = 0;
+  for (const Notification& notification : notifications) {
+    for (const std::string_view text : {notification.channel, notification.payload}) {
+      values[count] = text.empty() ? "" : text.data();
+      lengths[count++] = static_cast<int>(text.size());
+    }
   }
-  connection_.close_with_error();
-  return false;
+  const char* const statement =
+      count == 2 ? "SELECT pg_notify($1,$2)" : "SELECT pg_notify($1,$2),pg_notify($3,$4)";
+  if (PQsendQueryParams(connection_.get(), statement, static_cast<int>(count), types.data(), values.data(),
+                        lengths.data(), formats.data(), 0) != 1 ||
+      PQpipelineSync(connection_.get()) != 1) {
+    connection_.close_with_error();
+  }
 }
 
 void PostgresPublisher::fill(Instant now) {
@@ -58,7 +67,15 @@ void PostgresPublisher::fill(Instant now) {
     MessageRef message = std::move(unsent_.front());
     unsent_.pop_front();
     queue_.sent(*message);
-    notify(to_wire_(message->stream()), as_text(message->payload()));
+    const std::string channel = to_wire_(message->stream());
+    const Notification notification = {channel, as_text(message->payload())};
+    if (const std::string socket = message->excluded() ? socket_name_(message->excluded()) : "";
+        socket.empty()) {
+      notify({&notification, 1});
+    } else {
+      const std::string exclusion = PostgresExclusion::of(socket, channel, notification.payload).to_string();
+      notify(std::array{Notification{kPostgresExclusionChannel, exclusion}, notification});
+    }
     push(std::move(message), now);
     sent = true;
   }
@@ -67,7 +84,8 @@ void PostgresPublisher::fill(Instant now) {
 
 void PostgresPublisher::publish_canary(const std::string& channel, std::string_view text, Instant now) {
   if (!connection_.ready()) return;
-  notify(channel, text);
+  const Notification notification = {channel, text};
+  notify({&notification, 1});
   push({}, now);
   connection_.flush();
 }

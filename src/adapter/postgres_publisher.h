@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,12 +24,15 @@ inline constexpr size_t kPostgresPayloadBytesMax = 7999;
 
 class PostgresPublisher {
  public:
+  using SocketName = std::function<std::string(const SocketId&)>;
+
   PostgresPublisher(PostgresConnection& connection, AdapterQueue& queue, AdapterCounters& counters,
-                    StreamTable::ToWire to_wire, LogBudget& log)
+                    StreamTable::ToWire to_wire, SocketName socket_name, LogBudget& log)
       : connection_(connection),
         queue_(queue),
         counters_(counters),
         to_wire_(std::move(to_wire)),
+        socket_name_(std::move(socket_name)),
         log_(log) {}
 
   std::deque<MessageRef>& unsent() { return unsent_; }
@@ -51,7 +56,11 @@ class PostgresPublisher {
     std::string error;  // of its result, until its Sync is answered
   };
 
-  bool notify(const std::string& channel, std::string_view payload);
+  struct Notification {
+    std::string_view channel, payload;
+  };
+  // All in one transaction, in their order.
+  void notify(std::span<const Notification> notifications);
   void push(MessageRef message, Instant now);
   void settle(Instant now);
 
@@ -59,6 +68,7 @@ class PostgresPublisher {
   AdapterQueue& queue_;
   AdapterCounters& counters_;
   const StreamTable::ToWire to_wire_;
+  const SocketName socket_name_;
   LogBudget& log_;
 
   std::deque<MessageRef> unsent_;

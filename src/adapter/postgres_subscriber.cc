@@ -21,7 +21,9 @@ std::string quoted(std::string_view name) {
 
 }  // namespace
 
+// A stream of the exclusions' name is never acknowledged: its end would be theirs.
 void PostgresSubscriber::want(std::string_view stream) {
+  if (stream == kPostgresExclusionChannel) return;
   if (table_.want(stream)) sink_->subscribed(stream);
   count_streams();
 }
@@ -42,6 +44,9 @@ void PostgresSubscriber::fill(Instant now) {
   std::vector<StreamTable::Stream*> listen, unlisten;
   const bool more = table_.take_changes(kBatchMax, listen, unlisten);
   std::vector<Change> changes;
+  // Before the streams, so that no message comes without what was said in front of it.
+  if (!std::exchange(greeted_, true) && socket_ids_)
+    changes.push_back({std::string(kPostgresExclusionChannel), true});
   for (const StreamTable::Stream* stream : unlisten) changes.push_back({stream->wire, false});
   for (const StreamTable::Stream* stream : listen) changes.push_back({stream->wire, true});
   if (!more && !live_) changes.push_back({canary_channel_, true});
@@ -112,7 +117,7 @@ void PostgresSubscriber::settle(Instant now) {
 
 bool PostgresSubscriber::deliver(Instant now) {
   if (held_) {
-    if (!sink_->received(held_->stream, as_bytes(held_->payload), {})) return false;
+    if (!sink_->received(held_->stream, as_bytes(held_->payload), held_->excluded_socket)) return false;
     AdapterCounters::add(counters_.received);
     held_.reset();
     sent_at_ = now;  // that nothing was read meanwhile is not PostgreSQL's fault
@@ -123,9 +128,16 @@ bool PostgresSubscriber::deliver(Instant now) {
   if (connection_.get() == nullptr) return true;
   while (const std::unique_ptr<PGnotify, Free> notification{PQnotifies(connection_.get())}) {
     const std::string_view channel = notification->relname, payload = notification->extra;
+    heard_ = true;
+    if (channel == kPostgresExclusionChannel) {
+      exclusion_ = PostgresExclusion::parse(payload);
+      exclusion_from_ = notification->be_pid;
+      continue;
+    }
+    const std::string excluded_socket = taken_exclusion(channel, payload, notification->be_pid);
     if (const StreamTable::Stream* stream = table_.find_wire(channel)) {
-      if (!sink_->received(stream->name, as_bytes(payload), {})) {
-        held_ = Held{stream->name, std::string(payload)};
+      if (!sink_->received(stream->name, as_bytes(payload), excluded_socket)) {
+        held_ = Held{stream->name, std::string(payload), excluded_socket};
         return false;
       }
       AdapterCounters::add(counters_.received);
@@ -136,7 +148,17 @@ bool PostgresSubscriber::deliver(Instant now) {
   return true;
 }
 
+// A transaction's notifications come one after the other, nobody else's in between.
+std::string PostgresSubscriber::taken_exclusion(std::string_view channel, std::string_view payload,
+                                                int backend) {
+  const std::optional<PostgresExclusion> exclusion = std::exchange(exclusion_, std::nullopt);
+  const bool concerns = exclusion && exclusion_from_ == backend && exclusion->concerns(channel, payload);
+  return concerns ? exclusion->socket : std::string();
+}
+
 void PostgresSubscriber::lost() {
+  greeted_ = false;
+  exclusion_.reset();
   batch_.clear();
   alone_.clear();
   live_ = false;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,7 +12,8 @@
 #include "adapter/adapter_counters.h"
 #include "adapter/adapter_health.h"
 #include "adapter/adapter_random.h"
-#include "adapter/backoff.h"
+#include "adapter/canary.h"
+#include "adapter/engine_link.h"
 #include "adapter/redis_connection.h"
 #include "adapter/redis_publisher.h"
 #include "adapter/redis_subscriber.h"
@@ -40,18 +40,7 @@ class RedisAdapter final : public Adapter {
   AdapterState state() const override { return counters_.state(queue_); }
 
  private:
-  // A connection, and when it is to be tried again.
-  struct Link {
-    Link(const RedisOptions& options, std::shared_ptr<const ClientTlsContext> tls, uint64_t lane)
-        : connection(options.url, options.client_name, std::move(tls), lane),
-          backoff(options.backoff_max, random_seed()) {}
-
-    RedisConnection connection;
-    Backoff backoff;
-    Instant retry_at = Instant::min();
-    size_t next_address = 0;
-    bool told_closed = true;  // lost() has seen to the end of it
-  };
+  using Link = EngineLink<RedisConnection>;
 
   void run();
   bool take_requests();
@@ -75,6 +64,7 @@ class RedisAdapter final : public Adapter {
   AdapterQueue queue_;
   AdapterCounters counters_;
   AdapterHealth health_;
+  Canary canary_;
   Resolver resolver_;
   Link publishing_, listening_;
   RedisPublisher publisher_;
@@ -87,11 +77,6 @@ class RedisAdapter final : public Adapter {
   Completions completions_;
   Instant retry_sink_at_ = kNever;
 
-  uint64_t canary_number_ = 0;
-  std::optional<Instant> canary_sent_at_;  // the one under way
-  Instant next_canary_at_ = Instant::min();
-  Instant heard_at_ = Instant::min();  // when the listening connection last brought anything
-
   std::thread thread_;  // last: it uses all of the above
 };
 
@@ -102,9 +87,10 @@ RedisAdapter::RedisAdapter(RedisOptions options, Logger& logger, std::unique_ptr
       backend_(std::move(backend)),
       queue_(options_.limits, [this] { backend_->wake(); }),
       health_(counters_, log_, options_.url.to_string()),
-      resolver_([this] { backend_->wake(); }),
-      publishing_(options_, tls, 0),
-      listening_(options_, tls, 1),
+      canary_(options_.canary_interval, options_.canary_timeout, counters_),
+      resolver_([this] { backend_->wake(); }, options_.look_up),
+      publishing_(options_.backoff_max, options_.url, options_.client_name, tls, 0),
+      listening_(options_.backoff_max, options_.url, options_.client_name, tls, 1),
       publisher_(publishing_.connection, queue_, counters_, options_.names, log_),
       // Below the prefix, where an ACL that allows the application's channels allows it too.
       subscriber_(
@@ -163,7 +149,13 @@ void RedisAdapter::tend(Instant now) {
   tend(publishing_, now);
   tend(listening_, now);
   const auto late = [&](Instant since) { return since != kNever && now >= since + options_.reply_timeout; };
-  if (late(publisher_.waiting_since())) publishing_.connection.close("Redis does not answer", submissions_);
+  if (late(publisher_.waiting_since())) {
+    publishing_.connection.close("Redis does not answer", submissions_);
+    // Both go the same way, and only one of them would say so soon.
+    if (health_.up() && canary_.silent(now) && !subscriber_.stalled()) {
+      listening_.connection.close("Redis does not answer", submissions_);
+    }
+  }
   if (!subscriber_.stalled() && late(subscriber_.waiting_since())) {
     listening_.connection.close("Redis does not answer", submissions_);
   }
@@ -171,15 +163,14 @@ void RedisAdapter::tend(Instant now) {
 }
 
 void RedisAdapter::tend(Link& link, Instant now) {
-  if (link.connection.stage() != RedisConnection::Stage::closed) {
+  if (!link.closed()) {
     if (now >= link.connection.deadline()) {
       link.connection.close("Redis does not answer while connecting", submissions_);
     }
     return;
   }
-  if (!link.told_closed || now < link.retry_at || !have_addresses(now)) return;
-  const EngineAddress address = addresses_[link.next_address++ % addresses_.size()];
-  link.told_closed = false;
+  if (!link.may_open(now) || !have_addresses(now)) return;
+  const EngineAddress address = addresses_[link.begin_attempt(addresses_.size())];
   link.connection.open(address, now + options_.connect_timeout, submissions_);
   see_to_closed(link, now);
 }
@@ -206,46 +197,40 @@ bool RedisAdapter::have_addresses(Instant now) {
   addresses_ = std::move(answer.addresses);
   if (!addresses_.empty()) return true;
   health_.tell_down(answer.error, now);
-  for (Link* link : {&publishing_, &listening_})
-    link->retry_at = std::max(link->retry_at, now + link->backoff.next());
+  for (Link* link : {&publishing_, &listening_}) link->postpone(now);
   return false;
 }
 
-// Whatever closed a connection, what follows from it happens here, once, and after what
-// had come before the end has been read.
+// What follows from a connection's end.
 void RedisAdapter::see_to_closed(Link& link, Instant now) {
-  if (link.connection.stage() != RedisConnection::Stage::closed || std::exchange(link.told_closed, true))
-    return;
-  link.retry_at = now + link.backoff.next();
+  if (!link.take_end(now)) return;
   // All addresses were tried, or what was there is gone: they may have changed.
-  if (health_.up() || link.next_address >= addresses_.size()) {
+  if (health_.up() || link.tried_all(addresses_.size())) {
     addresses_.clear();
-    link.next_address = 0;
+    link.addresses_changed();
   }
   if (&link == &listening_) {
     // As far back as we cannot know better: at most an interval of the canary, unless it was waited for.
-    if (subscriber_.live()) health_.missed(heard_at_);
+    if (subscriber_.live()) health_.missed(canary_.heard_at());
     subscriber_.lost();
   } else {
     publisher_.lost(now);
   }
-  canary_sent_at_.reset();
+  canary_.forget();
   health_.tell_down(link.connection.failure(), now);
 }
 
 void RedisAdapter::tend_canary(Instant now) {
   if (!health_.up()) return;
-  if (canary_sent_at_ && now >= *canary_sent_at_ + options_.canary_timeout && !subscriber_.stalled()) {
+  if (canary_.late(now) && !subscriber_.stalled()) {
     const std::string why = "a message to ourselves did not come back";
     listening_.connection.close(why, submissions_);
     publishing_.connection.close(why, submissions_);
     return;
   }
-  if (now < next_canary_at_ || canary_sent_at_) return;
-  next_canary_at_ = now + options_.canary_interval;
+  if (!canary_.due(now)) return;
   if (!subscriber_.canary_refused()) {
-    canary_sent_at_ = now;
-    publisher_.publish_canary(subscriber_.canary_channel(), std::to_string(++canary_number_), now);
+    publisher_.publish_canary(subscriber_.canary_channel(), canary_.send(now), now);
     return;
   }
   if (publisher_.waiting_since() == kNever) publisher_.ping(now);
@@ -265,17 +250,13 @@ Instant RedisAdapter::next_deadline() const {
   Instant next = retry_sink_at_;
   const auto by = [&next](Instant when) { next = std::min(next, when); };
   for (const Link* link : {&publishing_, &listening_}) {
-    if (link->connection.stage() != RedisConnection::Stage::closed) {
-      by(link->connection.deadline());
-    } else if (link->told_closed && !resolver_.busy()) {
-      by(link->retry_at);
-    }
+    if (!link->closed() || !resolver_.busy()) by(link->deadline());
   }
   if (resolver_.busy()) by(resolve_by_);
   if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
   if (subscriber_.stalled()) return next;
   if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
-  if (health_.up()) by(canary_sent_at_ ? *canary_sent_at_ + options_.canary_timeout : next_canary_at_);
+  if (health_.up()) by(canary_.deadline());
   return next;
 }
 
@@ -306,7 +287,7 @@ void RedisAdapter::read(Instant now) {
   while (RedisReply reply = publishing_.connection.next_reply(submissions_)) {
     if (publisher_.take_reply(*reply, now)) continue;
     subscriber_.refuse_canary();
-    canary_sent_at_.reset();
+    canary_.forget();
   }
   read_subscriptions(now);
   see_to_closed(publishing_, now);
@@ -320,29 +301,24 @@ void RedisAdapter::read_subscriptions(Instant now) {
       return;
     }
     retry_sink_at_ = kNever;
-    if (canary_sent_at_) canary_sent_at_ = now;
+    canary_.excuse(now);
     listening_.connection.pause(false);
   }
   while (RedisReply reply = listening_.connection.next_reply(submissions_)) {
-    heard_at_ = now;
+    canary_.heard(now);
     if (subscriber_.take_reply(*reply, now)) continue;
     listening_.connection.pause(true);
     retry_sink_at_ = now + kSinkRetry;
     break;
   }
-  if (const std::string text = subscriber_.take_canary();
-      canary_sent_at_ && text == std::to_string(canary_number_)) {
-    const Duration took = now - *canary_sent_at_;
-    counters_.canary_us.store(static_cast<uint64_t>(took / microseconds(1)), std::memory_order_relaxed);
-    canary_sent_at_.reset();
-  }
+  canary_.came(subscriber_.take_canary(), now);
 }
 
 void RedisAdapter::update_state(Instant now) {
   const bool up = publishing_.connection.ready() && listening_.connection.ready() && subscriber_.live();
   if (!health_.update(up, *sink_, now)) return;
-  for (Link* link : {&publishing_, &listening_}) link->backoff.succeeded();
-  next_canary_at_ = now;
+  for (Link* link : {&publishing_, &listening_}) link->succeeded();
+  canary_.begin(now);
 }
 
 void RedisAdapter::end() {

@@ -14,6 +14,7 @@
 #include "adapter/adapter_queue.h"
 #include "adapter/client_tls.h"
 #include "adapter/redis_url.h"
+#include "adapter/resolver.h"
 #include "adapter/wire_names.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -36,6 +37,7 @@ struct RedisOptions {
   milliseconds backoff_max{500};
   milliseconds stop_grace{1000};              // for what is still to be published when the adapter ends
   std::function<void()> thread_started = {};  // called first on the adapter's thread
+  Resolver::LookUp look_up = {};              // in the system's place
 };
 
 // nullptr if it cannot be made; `*error` then says why in one sentence. That Redis is not

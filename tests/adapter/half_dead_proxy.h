@@ -42,6 +42,7 @@ class HalfDeadProxy {
   uint16_t port() const { return port_; }
   // For the connections that there are; new ones are well.
   void deafen() { deafen_ = true; }
+  void deafen_all() { deafen_ = all_ = true; }
 
  private:
   struct Pair {
@@ -66,7 +67,7 @@ class HalfDeadProxy {
       }
       poll(waits.data(), waits.size(), 5);
       if (deafen_.exchange(false)) {
-        for (Pair& pair : pairs_) pair.deaf = pair.subscribed;
+        for (Pair& pair : pairs_) pair.deaf = pair.subscribed || all_;
       }
       for (size_t i = 0; i < pairs_.size(); ++i) {
         if (waits[2 * i + 1].revents != 0) forward(pairs_[i], true);
@@ -104,7 +105,7 @@ class HalfDeadProxy {
   const int listener_;
   uint16_t port_ = 0;
   std::vector<Pair> pairs_;
-  std::atomic<bool> stopping_{false}, deafen_{false};
+  std::atomic<bool> stopping_{false}, deafen_{false}, all_{false};
   std::thread thread_;
 };
 

@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "adapter/hanging_look_up.h"
 #include "adapter/logged_lines.h"
+#include "adapter/postgres_exclusion.h"
 #include "adapter/postgres_server.h"
 #include "adapter/recording_sink.h"
 
@@ -116,6 +118,73 @@ TEST_F(PostgresAdapterTest, SaysWhatPostgresqlCannotCarry) {
   EXPECT_TRUE(lines_.await({"adapter_publish_refused", "stream=s", "invalid byte sequence"}));
 }
 
+TEST_F(PostgresAdapterTest, SaysWhomAMessageLeavesOutAndToRailsOnlyTheMessage) {
+  RecordingSink sink, deaf_sink;
+  PostgresOptions with_ids = options();
+  with_ids.names.prefix = "app";
+  const auto without_ids = start(with_ids, deaf_sink);
+  with_ids.socket_ids = true;
+  const auto adapter = start(with_ids, sink);
+  const std::string long_name(70, 'x');
+  for (const std::string& stream : {std::string("a"), long_name}) {
+    adapter->subscribe(stream);
+    without_ids->subscribe(stream);
+    ASSERT_TRUE(sink.await_subscribed(stream) && deaf_sink.await_subscribed(stream));
+  }
+  server().text(R"(LISTEN "app:a")");
+  const auto publish = [&](const std::string& stream, const std::string& payload, uint64_t socket) {
+    const MessageRef message = make_message(stream, payload);
+    if (socket != 0) message->exclude({.place = 1, .secret = socket});
+    ASSERT_EQ(adapter->publish(message), PublishStatus::ok);
+  };
+  const std::string longest(7999, 'x');
+  publish("a", "1", 0);
+  publish("a", "1.10", 7);
+  publish("nobody's", "0", 8);
+  publish("a", "1.10", 0);
+  publish(long_name, longest, 9);
+  publish("a", "2", 10);
+  ASSERT_TRUE(sink.await_received(5) && deaf_sink.await_received(5));
+  EXPECT_EQ(sink.all_received(), (std::vector<Received>{{"a", "1", ""},
+                                                        {"a", "1.10", "socket-7"},
+                                                        {"a", "1.10", ""},
+                                                        {long_name, longest, "socket-9"},
+                                                        {"a", "2", "socket-10"}}));
+  EXPECT_EQ(deaf_sink.payloads(), sink.payloads());
+  EXPECT_EQ(server().heard(), (std::vector<std::string>{"1", "1.10", "1.10", "2"}));
+}
+
+TEST_F(PostgresAdapterTest, AnExclusionIsOnlyForTheMessageRightBehindIt) {
+  RecordingSink sink;
+  PostgresOptions with_ids = options();
+  with_ids.socket_ids = true;
+  const auto adapter = start(with_ids, sink);
+  adapter->subscribe("a");
+  ASSERT_TRUE(sink.await_subscribed("a"));
+  const auto exclusion = [](std::string_view payload) {
+    return "NOTIFY " + std::string(kPostgresExclusionChannel) + ", '" +
+           PostgresExclusion::of("x", "a", payload).to_string() + "'; ";
+  };
+  server().text(exclusion("1") + "NOTIFY a, '1'");
+  server().text(exclusion("2"));  // of a message that was not for us yet
+  server().text("NOTIFY a, '3'");
+  server().text(exclusion("4"));
+  server().text("NOTIFY other, '4'; NOTIFY a, '4.0'; NOTIFY a, '4'");
+  server().text("NOTIFY " + std::string(kPostgresExclusionChannel) + ", 'nonsense'; NOTIFY a, '5'");
+  ASSERT_TRUE(sink.await_received(5));
+  EXPECT_EQ(sink.all_received(),
+            (std::vector<Received>{
+                {"a", "1", "x"}, {"a", "3", ""}, {"a", "4.0", ""}, {"a", "4", ""}, {"a", "5", ""}}));
+  // Nobody's coming and going ends it for the others.
+  adapter->subscribe(kPostgresExclusionChannel);
+  adapter->unsubscribe(kPostgresExclusionChannel);
+  adapter->subscribe("b");
+  ASSERT_TRUE(sink.await_subscribed("b"));
+  server().text(exclusion("6") + "NOTIFY a, '6'");
+  ASSERT_TRUE(sink.await_received(6));
+  EXPECT_EQ(sink.all_received().back(), (Received{"a", "6", "x"}));
+}
+
 TEST_F(PostgresAdapterTest, KeepsTheOrderOfTwoProcesses) {
   RecordingSink first_sink, second_sink;
   const auto first = start(options(), first_sink), second = start(options(), second_sink);
@@ -207,6 +276,30 @@ TEST_F(PostgresAdapterTest, ComesBackWithTheServer) {
   EXPECT_EQ(sink.payloads(), numbers(0, 10));
   EXPECT_GT(sink.changes()[2].outage.count(), 0);
   EXPECT_EQ(adapter->state().reconnects, 1u);
+}
+
+TEST_F(PostgresAdapterTest, ANameServerThatHangsHoldsUpNobody) {
+  HangingLookUp names;
+  RecordingSink sink, other_sink;
+  PostgresOptions named = options();
+  named.url = "host=somewhere port=" + std::to_string(server().port()) + " user=ringcast dbname=postgres";
+  named.connect_timeout = milliseconds(200);
+  named.look_up = names.look_up();
+  const auto adapter = start(named, sink);
+  auto impatient = start(named, other_sink);
+  adapter->subscribe("s");
+  ASSERT_TRUE(lines_.await({"adapter_down", "name server does not answer for somewhere"}));
+  ASSERT_TRUE(await_state(*impatient, [&](const AdapterState&) { return names.asked() == 2; }));
+  impatient.reset();  // ends while its question is out
+  for (const std::string& text : numbers(0, 100)) {
+    ASSERT_EQ(adapter->publish(make_message("s", text)), PublishStatus::ok);
+  }
+  EXPECT_TRUE(await_state(*adapter, [](const AdapterState& state) { return state.streams == 1; }));
+  EXPECT_FALSE(adapter->state().up);
+  EXPECT_EQ(names.asked(), 2);
+  names.answer();
+  ASSERT_TRUE(sink.await_received(100));
+  EXPECT_EQ(sink.payloads(), numbers(0, 100));
 }
 
 TEST_F(PostgresAdapterTest, NoticesBackendsThatHangWithoutClosing) {

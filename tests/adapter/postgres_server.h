@@ -62,6 +62,17 @@ class PostgresServer {
     return lines;
   }
 
+  // What has come to the channels that text("LISTEN …") named.
+  std::vector<std::string> heard() {
+    std::vector<std::string> payloads;
+    text("SELECT 1");  // its answer comes after what was notified before it
+    while (PGnotify* notification = PQnotifies(client_.get())) {
+      payloads.emplace_back(notification->extra);
+      PQfreemem(notification);
+    }
+    return payloads;
+  }
+
   // The adapter's backends, by what they did last.
   std::vector<pid_t> backends() {
     std::vector<pid_t> pids;

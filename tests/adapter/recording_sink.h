@@ -49,6 +49,10 @@ class RecordingSink final : public AdapterSink {
     changed_.notify_all();
   }
 
+  std::string socket_name(const SocketId& socket) const override {
+    return "socket-" + std::to_string(socket.secret);
+  }
+
   void set_full(bool full) {
     std::lock_guard lock(mutex_);
     full_ = full;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "adapter/half_dead_proxy.h"
+#include "adapter/hanging_look_up.h"
 #include "adapter/logged_lines.h"
 #include "adapter/recording_sink.h"
 #include "adapter/redis_server.h"
@@ -216,6 +217,33 @@ TEST_F(RedisAdapterTest, WaitsForAServerThatIsNotThereYet) {
   EXPECT_EQ(adapter->state().reconnects, 0u);
 }
 
+TEST_F(RedisAdapterTest, ANameServerThatHangsHoldsUpNobody) {
+  RedisServer server;
+  HangingLookUp names;
+  RecordingSink sink, other_sink;
+  RedisOptions named = options(server);
+  named.url.host = "somewhere";
+  named.connect_timeout = milliseconds(200);
+  named.look_up = names.look_up();
+  const auto adapter = start(named, sink);
+  auto impatient = start(named, other_sink);
+  adapter->subscribe("s");
+  ASSERT_TRUE(logged({"adapter_down", "name server does not answer for somewhere"}));
+  ASSERT_TRUE(await_state(*impatient, [&](const AdapterState&) { return names.asked() == 2; }));
+  impatient.reset();  // ends while its question is out
+  // All that others ask of the adapter is taken and waits.
+  for (const std::string& text : numbers(0, 100))
+    ASSERT_EQ(adapter->publish(make_message("s", text)), PublishStatus::ok);
+  EXPECT_TRUE(await_state(*adapter, [](const AdapterState& state) { return state.streams == 1; }));
+  adapter->subscribe("t");
+  EXPECT_TRUE(await_state(*adapter, [](const AdapterState& state) { return state.streams == 2; }));
+  EXPECT_FALSE(adapter->state().up);
+  EXPECT_EQ(names.asked(), 2);  // each once, however long it takes
+  names.answer();
+  ASSERT_TRUE(sink.await_received(100) && sink.await_subscribed("t"));
+  EXPECT_EQ(sink.payloads(), numbers(0, 100));
+}
+
 TEST_F(RedisAdapterTest, NoticesAServerThatHangsWithoutClosing) {
   RedisServer server;
   RecordingSink sink;
@@ -253,6 +281,26 @@ TEST_F(RedisAdapterTest, TheCanaryFindsAPathThatIsDeadAtOneEnd) {
   EXPECT_EQ(adapter->state().gaps, 1u);
   ASSERT_EQ(adapter->publish(make_message("s", "1")), PublishStatus::ok);
   EXPECT_TRUE(sink.await_received(1));
+}
+
+TEST_F(RedisAdapterTest, APathThatIsDeadForBothConnectionsIsLeftByBothAtOnce) {
+  RedisServer server;
+  HalfDeadProxy proxy(server.port());
+  RecordingSink sink;
+  RedisOptions quick = options(server);
+  quick.url.port = proxy.port();
+  quick.canary_interval = milliseconds(20);
+  quick.reply_timeout = milliseconds(300);
+  quick.canary_timeout = milliseconds(500);  // the publisher's silence is noticed first
+  const auto adapter = start(quick, sink);
+  adapter->subscribe("s");
+  ASSERT_TRUE(sink.await_subscribed("s") && sink.await_up());
+  proxy.deafen_all();
+  ASSERT_TRUE(sink.await_up(2));
+  ASSERT_EQ(adapter->publish(make_message("s", "1")), PublishStatus::ok);
+  EXPECT_TRUE(sink.await_received(1));
+  EXPECT_EQ(sink.changes().size(), 3u);  // up means both ways
+  EXPECT_EQ(adapter->state().gaps, 1u);
 }
 
 TEST_F(RedisAdapterTest, NeverRepeatsWhatTheServerMayHaveSeen) {

@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -39,8 +39,41 @@ export class Redis {
     return this.cli("publish", channel, payload);
   }
 
-  async channels() {
+  async publishMany(channel, payload, count) {
+    const cli = spawn("redis-cli", ["-p", this.port], { stdio: ["pipe", "ignore", "ignore"] });
+    cli.stdin.end(`publish ${channel} ${payload}\n`.repeat(count));
+    await once(cli, "exit");
+  }
+
+  async listenedTo() {
     return (await this.cli("pubsub", "channels")).split("\n").filter((name) => name && !name.includes("_canary"));
+  }
+
+  hang() {
+    this.process_.kill("SIGSTOP");
+  }
+
+  wake() {
+    this.process_.kill("SIGCONT");
+  }
+
+  throwOutListeners() {
+    return this.cli("client", "kill", "type", "pubsub");
+  }
+
+  throwOutPublishers() {
+    return this.cli("client", "kill", "type", "normal");
+  }
+
+  lockedOut = "NOAUTH";
+
+  async lockOut() {
+    await this.cli("config", "set", "requirepass", "secret");
+    for (const type of ["pubsub", "normal"]) await this.cli("-a", "secret", "client", "kill", "type", type);
+  }
+
+  letIn() {
+    return this.cli("-a", "secret", "config", "set", "requirepass", "");
   }
 
   async kill() {
@@ -53,6 +86,10 @@ export class Redis {
     rmSync(this.folder, { recursive: true });
   }
 }
+
+// Sessions of ours, as pg_stat_activity shows them.
+const kOurs = "application_name like 'Ringcast-PID-%'";
+const kListeners = `${kOurs} and query ~ '^(UN)?LISTEN '`;
 
 export class Postgres {
   static get installed() {
@@ -87,8 +124,51 @@ export class Postgres {
     return process.getuid() === 0 ? run("runuser", ["-u", "postgres", "--", "sh", "-c", command]) : run("sh", ["-c", command]);
   }
 
-  query(statement) {
-    return run(`${this.bin}/psql`, [this.url, "-qc", statement]);
+  async query(statement, user = "ringcast") {
+    const url = this.url.replace("ringcast@", `${user}@`);
+    return (await run(`${this.bin}/psql`, [url, "-qAtc", statement])).stdout.trim();
+  }
+
+  // What sessions listen to only they know; what they said last everybody does. Names of servers that have said
+  // something else since are not found.
+  async listenedTo() {
+    const said = await this.query(`select query from pg_stat_activity where ${kListeners}`);
+    return said.split("\n").filter((query) => !/^UNLISTEN|^LISTEN "[^"]*_canary[^"]*";$/.test(query));
+  }
+
+  // The postmaster and all that it has started.
+  async signal_(name) {
+    const postmaster = readFileSync(`${this.folder}/data/postmaster.pid`, "utf8").split("\n")[0];
+    const { stdout } = await run("ps", ["-o", "pid=", "--ppid", postmaster]);
+    for (const pid of [postmaster, ...stdout.split("\n").filter(Boolean)]) process.kill(Number(pid), name);
+  }
+
+  hang() {
+    return this.signal_("SIGSTOP");
+  }
+
+  wake() {
+    return this.signal_("SIGCONT");
+  }
+
+  throwOutListeners() {
+    return this.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${kListeners}`);
+  }
+
+  throwOutPublishers() {
+    return this.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${kOurs} and not (${kListeners})`);
+  }
+
+  lockedOut = "not permitted to log in";
+
+  async lockOut() {
+    await this.query("create role keeper superuser login");
+    await this.query("alter role ringcast nologin", "keeper");
+    await this.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${kOurs}`, "keeper");
+  }
+
+  letIn() {
+    return this.query("alter role ringcast login", "keeper");
   }
 
   publish(channel, payload) {

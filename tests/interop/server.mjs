@@ -1,15 +1,15 @@
 // Starts and stops the real server for the tests of this folder, and waits for things with a deadline. Time never
 // decides a test: a deadline only turns a wait without end into a failure that says what was missing.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import net from "node:net";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const kBinary = resolve(process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url)));
-const kDeadlineMs = 30000;
+const kDeadlineMs = 60000;
 
 export class Server {
   // args: further flags. port: to come back where another server was; else a free one. env: further variables.
@@ -68,6 +68,17 @@ export class Server {
       this.process_.kill("SIGKILL"); // nothing, when it has ended
     }
   }
+}
+
+// What the load generator found, if it is well. Whatever it checks is part of the test.
+export async function load(...flags) {
+  const program = join(dirname(kBinary), "ringcast-load");
+  const all = [...flags, "--json", "--quiet", "--warmup", "0", "--patience", "30"];
+  const { error, stdout, stderr } = await new Promise((resolve) =>
+    execFile(program, all, (error, stdout, stderr) => resolve({ error, stdout, stderr })),
+  );
+  if (error) throw new Error(`ringcast-load: ${error.message}\n${stdout}${stderr}`);
+  return JSON.parse(stdout);
 }
 
 export async function freePort() {
