@@ -50,7 +50,7 @@ class Order : public ::testing::Test {
 
 // ── One order ────────────────────────────────────────────────────────────────
 
-constexpr size_t kRooms = 4;
+constexpr size_t kOrderRooms = 4;
 constexpr size_t kSubscribers = 300;
 constexpr uint32_t kPerPublisher = 100;  // in each room it publishes to
 
@@ -87,7 +87,7 @@ std::optional<ToldInRoom> find_told(std::string_view payload) {
 }
 
 using RoomOrder = std::vector<Told>;
-using Heard = std::array<RoomOrder, kRooms>;
+using Heard = std::array<RoomOrder, kOrderRooms>;
 
 // The publishers, each a thread with one blocking connection. Room publishers subscribe
 // too, since only who sits in a room may speak there.
@@ -128,7 +128,7 @@ void publish_arrays(uint16_t port, uint32_t publisher) {
   for (uint32_t sequence = 0; sequence < kPerPublisher; sequence += kPerArray) {
     std::string body = "[";
     for (uint32_t i = sequence; i < sequence + kPerArray; ++i) {
-      for (size_t room = 0; room < kRooms; ++room) {
+      for (size_t room = 0; room < kOrderRooms; ++room) {
         if (body.size() > 1) body += ',';
         body += envelope("chat_" + room_name(room), told_json(publisher, i, room));
       }
@@ -160,7 +160,7 @@ TEST_F(Order, EverySubscriberHearsEveryMessageOnceAndAllInOneOrder) {
     if (frame.payload.find("confirm_subscription") != std::string_view::npos) ++confirmed;
     const auto found = find_told(frame.payload);
     if (!found) return;
-    ASSERT_LT(found->room, kRooms);
+    ASSERT_LT(found->room, kOrderRooms);
     heard[member][found->room].push_back(found->told);
     ++heard_count;
   };
@@ -168,12 +168,12 @@ TEST_F(Order, EverySubscriberHearsEveryMessageOnceAndAllInOneOrder) {
   size_t confirmations = 0;
   size_t seats = 0;
   for (size_t member = 0; member < kSubscribers; ++member) {
-    const size_t room = member % kRooms;
+    const size_t room = member % kOrderRooms;
     rooms[member].push_back(room);
-    if (member / kRooms % 3 == 0) {
+    if (member / kOrderRooms % 3 == 0) {
       swarm.add(port(), "/websocket/" + room_name(room));
     } else {
-      const size_t second = (room + 1) % kRooms;
+      const size_t second = (room + 1) % kOrderRooms;
       rooms[member].push_back(second);
       swarm.add(port(), "/cable", kCableProtocol,
                 cable_subscribe(spelt_identifier(member, room)) +
@@ -188,7 +188,7 @@ TEST_F(Order, EverySubscriberHearsEveryMessageOnceAndAllInOneOrder) {
 
   std::vector<std::thread> publishers;
   uint32_t publisher = 0;
-  for (size_t room = 0; room < kRooms; ++room) {
+  for (size_t room = 0; room < kOrderRooms; ++room) {
     for (const auto publish : {publish_raw, publish_cable, publish_posts}) {
       publishers.emplace_back(publish, port(), publisher++, room);
     }
@@ -209,7 +209,7 @@ TEST_F(Order, EverySubscriberHearsEveryMessageOnceAndAllInOneOrder) {
   EXPECT_TRUE(swarm.run_until([&] { return pong; }));
   EXPECT_EQ(swarm.open_count(), kSubscribers);
 
-  std::array<const RoomOrder*, kRooms> first{};
+  std::array<const RoomOrder*, kOrderRooms> first{};
   for (size_t member = 0; member < kSubscribers; ++member) {
     for (const size_t room : rooms[member]) {
       const RoomOrder& order = heard[member][room];
@@ -220,7 +220,7 @@ TEST_F(Order, EverySubscriberHearsEveryMessageOnceAndAllInOneOrder) {
       }
     }
   }
-  for (size_t room = 0; room < kRooms; ++room) {
+  for (size_t room = 0; room < kOrderRooms; ++room) {
     ASSERT_EQ(first[room]->size(), kPerRoom) << room;
     std::map<uint32_t, uint32_t> next;  // by publisher
     for (const Told& told : *first[room]) ASSERT_EQ(told.sequence, next[told.publisher]++) << room;
