@@ -20,8 +20,9 @@ std::optional<CharacterSet> CharacterSet::parse(std::string_view text, std::stri
       return std::nullopt;
     }
     if (first > last) {
-      error =
-          std::string("the range ") + static_cast<char>(first) + "-" + static_cast<char>(last) + " is empty";
+      error = "the range ";
+      error.append(1, static_cast<char>(first)).append("-").append(1, static_cast<char>(last));
+      error += " is empty";
       return std::nullopt;
     }
     for (size_t byte = first; byte <= last; ++byte) set.bytes_.set(byte);
