@@ -9,7 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const kBinary = resolve(process.env.RINGCAST_BIN ?? fileURLToPath(new URL("../../build/ringcast", import.meta.url)));
-const kDeadlineMs = 60000;
+export const kDeadlineMs = 60000;
 
 export class Server {
   // args: further flags. port: to come back where another server was; else a free one. env: further variables.
