@@ -25,7 +25,13 @@ class PostgresAdapterTest : public testing::Test {
     shared_ = nullptr;
   }
 
-  PostgresOptions options() { return {.url = server().url()}; }
+  // Where silence is not what is tried, it is a busy machine.
+  PostgresOptions options() {
+    return {.url = server().url(),
+            .connect_timeout = seconds(600),
+            .reply_timeout = seconds(600),
+            .canary_timeout = seconds(600)};
+  }
   PostgresServer& server() { return *shared_; }
 
   std::unique_ptr<Adapter> start(const PostgresOptions& options, AdapterSink& sink) {

@@ -24,6 +24,8 @@ class RedisAdapterTest : public testing::Test {
     RedisOptions options;
     options.url.host = "127.0.0.1";
     options.url.port = server.port();
+    // Where silence is not what is tried, it is a busy machine.
+    options.connect_timeout = options.reply_timeout = options.canary_timeout = seconds(600);
     return options;
   }
 
