@@ -352,6 +352,7 @@ void Connection::beat() {
   Counters& counters = shard_.counters();
   if (now > beat_due_ + seconds(1)) counters.pings_late.add();
   beat_due_ = std::max(beat_due_ + shard_.limits().ping_interval, now);
+  if (!session_->welcomed()) return;  // nothing comes before the welcome
   if (outbox_ && outbox_->ping_queued) return;
   counters.pings.add();
   send_urgent(Opcode::text, shard_.ping_text());

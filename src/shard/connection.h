@@ -102,6 +102,8 @@ class Connection {
   void trim_backlog();
 
   bool has_session() const { return session_ != nullptr && state_ == State::open; }
+  // Null unless its conversation goes on.
+  Session* session() const { return has_session() ? session_.get() : nullptr; }
   // Server restart: tells the peer and closes.
   void drain();
   // Somebody, somewhere, disconnected whoever this is.

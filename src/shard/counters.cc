@@ -46,6 +46,8 @@ const char* to_string(EndReason reason) {
       return "drain";
     case EndReason::io_error:
       return "io_error";
+    case EndReason::unanswered:
+      return "unanswered";
     case EndReason::internal_error:
       return "internal_error";
     case EndReason::kCount:

@@ -44,7 +44,8 @@ enum class EndReason : uint8_t {
   pong_timeout,
   drain,  // server restart
   io_error,
-  internal_error,  // an embedder's exception: 1011
+  unanswered,      // the application that is asked does not answer: 1013
+  internal_error,  // an embedder's exception, or the application's: 1011
   kCount,
 };
 

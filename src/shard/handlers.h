@@ -104,12 +104,14 @@ class ChannelHandler {
  public:
   virtual ~ChannelHandler() = default;
 
-  // failed: the subscription is rejected.
+  // failed: the subscription is rejected. May leave the decision to others: SessionChannel::ask().
   virtual CallResult subscribed() = 0;
   // After every subscribed(), once; also when it rejected.
   virtual void unsubscribed() = 0;
   // False: no such action. failed costs this command only.
   virtual bool perform(std::string_view action, const Json& data, CallResult& result) = 0;
+  // Asked before perform(), with the data as the client wrote it: true if that was all.
+  virtual bool pass_on(std::string_view) { return false; }
   // A timer set with SessionChannel::periodically came due.
   virtual CallResult timer(uint32_t index) = 0;
 };
@@ -119,7 +121,8 @@ class CableHandler {
   virtual ~CableHandler() = default;
 
   // The socket is open, nothing sent yet. May set identifiers, tags, an attachment;
-  // calls session.reject_unauthorized() to refuse. failed: as if it had refused.
+  // calls session.reject_unauthorized() to refuse, or session.hold() to decide later.
+  // failed: as if it had refused.
   virtual CallResult connect(Session& session, const Exchange& exchange) = 0;
 
   // A client that connected with a token brings another, and goes on until that one

@@ -1,6 +1,8 @@
 #include "shard/session.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/hash.h"
 #include "shard/connection.h"
@@ -61,6 +63,30 @@ void SessionChannel::transmit(const Json& message) {
 
 void SessionChannel::reject() {
   if (in_subscribed_) reject_asked_ = true;
+}
+
+void SessionChannel::ask() {
+  RC_ASSERT(in_subscribed_);
+  undecided_ = true;
+  session_.hold();
+}
+
+void SessionChannel::accept(std::vector<std::string> messages) {
+  RC_ASSERT(undecided_);
+  undecided_ = false;
+  confirmation_ = std::move(messages);
+  if (streams_pending_ == 0) session_.confirm(*this);
+}
+
+void SessionChannel::refuse(std::span<const std::string> messages) {
+  RC_ASSERT(undecided_);
+  undecided_ = false;
+  Session& session = session_;
+  const std::string name = identifier_;
+  session.end_channel(*this);  // and this is gone
+  if (messages.empty()) return session.reject(name);
+  session.shard().counters().rejects.add();
+  for (const std::string& message : messages) session.send_reply(message);
 }
 
 void SessionChannel::periodically(Duration interval, uint32_t index) {
@@ -156,8 +182,83 @@ Shard& Session::shard() const {
 }
 
 bool Session::congested() const {
-  return waiting_commands_ >= shard().limits().pending_commands;
+  const Limits& limits = shard().limits();
+  return waiting_commands_ >= limits.pending_commands || waiting_bytes_ >= limits.outbox_bytes;
 }
+
+void Session::send_reply(std::string_view message) {
+  connection_.send_reply(as_bytes(message));
+}
+
+void Session::send_behind(const SessionChannel& channel, std::string_view message) {
+  connection_.send_message(Opcode::text, as_bytes(message), channel.index_);
+}
+
+void Session::close(CloseCode code, std::string_view reason, EndReason why) {
+  connection_.close(code, reason, why);
+}
+
+// --- Holding --------------------------------------------------------------------------
+
+void Session::hold() {
+  RC_ASSERT(!hold_);
+  hold_ = std::make_unique<Hold>();
+}
+
+// Each goes the ordinary way, as if it came now. One of them may begin the next hold, or end
+// the session.
+void Session::release() {
+  RC_ASSERT(hold_);
+  std::unique_ptr<Hold> before = std::move(hold_);
+  if (before->deadline) shard().timers().cancel(*before->deadline);
+  while (!hold_ && !before->waiting.empty()) {
+    Command command = std::move(before->waiting.front());
+    before->waiting.pop_front();
+    count_no_longer(command);
+    execute(command);
+  }
+  if (hold_) {
+    std::ranges::move(hold_->waiting, std::back_inserter(before->waiting));
+    hold_->waiting = std::move(before->waiting);
+  }
+  connection_.maybe_resume();
+}
+
+void Session::forget_hold() {
+  if (!hold_) return;
+  if (hold_->deadline) shard().timers().cancel(*hold_->deadline);
+  for (const Command& command : hold_->waiting) count_no_longer(command);
+  hold_.reset();
+}
+
+void Session::wait_for_release(const Command& command) {
+  // One answer is enough, and a client that hears none for half a second asks again.
+  if (command.kind == Command::Kind::subscribe && is_asked_already(command.identifier)) return;
+  count_waiting(command);
+  hold_->waiting.push_back(command);
+}
+
+// Whether the last that was said about the identifier, and not answered, is a subscribe.
+bool Session::is_asked_already(std::string_view identifier) {
+  const auto about_it = [&](const Command& command) { return command.identifier == identifier; };
+  const auto last = std::find_if(hold_->waiting.rbegin(), hold_->waiting.rend(), about_it);
+  if (last != hold_->waiting.rend()) return last->kind == Command::Kind::subscribe;
+  const SessionChannel* const channel = find(identifier);
+  return channel != nullptr && channel->state_ == SessionChannel::State::subscribing &&
+         channel->waiting_.empty();
+}
+
+void Session::count_waiting(const Command& command) {
+  ++waiting_commands_;
+  waiting_bytes_ += command.identifier.size() + command.data.size();
+}
+
+void Session::count_no_longer(const Command& command) {
+  --waiting_commands_;
+  waiting_bytes_ -= command.identifier.size() + command.data.size();
+}
+
+// --- The beginning and the end --------------------------------------------------------
 
 void Session::open(const Exchange& exchange) {
   if (route_.cable->connect(*this, exchange) == CallResult::failed) {
@@ -165,21 +266,37 @@ void Session::open(const Exchange& exchange) {
     reject_unauthorized();
   }
   if (connection_.state() != Connection::State::open) return;
-  std::string& reply = shard().reply();
-  if (!refusal_.empty()) {
-    append_disconnect(reply, refusal_, false);
-    connection_.send_reply(as_bytes(reply));
-    connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
-    return;
+  if (!refusal_.empty()) return turn_away();
+  if (!hold_) return welcome();
+  hold_->deadline = std::make_unique<Deadline>(this, [](void* self) {
+    static_cast<Session*>(self)->disconnect({}, true, EndReason::handshake_timeout);
+  });
+  shard().timers().schedule(*hold_->deadline, shard().now() + shard().limits().handshake_timeout);
+}
+
+void Session::turn_away(std::span<const std::string> messages) {
+  forget_hold();
+  for (const std::string& message : messages) send_reply(message);
+  if (messages.empty()) {
+    std::string& reply = shard().reply();
+    append_disconnect(reply, refusal_.empty() ? "unauthorized" : refusal_, false);
+    send_reply(reply);
   }
+  connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
+}
+
+void Session::welcome(std::span<const std::string> messages) {
   welcomed_ = true;
   // Before the welcome: whoever has seen that can be disconnected.
   if (const std::string name = connection_identifier(); !name.empty()) {
     identity_ = std::make_unique<Identities::Member>();
     shard().context().identities.add(*identity_, shard(), connection_.id(), name);
   }
+  for (const std::string& message : messages) send_reply(message);
+  if (!messages.empty()) return;
+  std::string& reply = shard().reply();
   append_welcome(reply, socket_id());
-  connection_.send_reply(as_bytes(reply));
+  send_reply(reply);
 }
 
 void Session::forget_identity() {
@@ -189,6 +306,8 @@ void Session::forget_identity() {
 }
 
 void Session::ended() {
+  over_ = true;
+  forget_hold();
   if (expiry_) expiry_->cancel();
   forget_identity();
   while (!channels_.empty()) end_channel(*channels_.back().channel);
@@ -210,6 +329,10 @@ void Session::message(Opcode opcode, MutableBytes payload) {
   shard().counters().commands.add();
   Command& command = shard().command();
   decode_command(as_text(payload), command);
+  const bool means_something =
+      command.kind == Command::Kind::subscribe || command.kind == Command::Kind::unsubscribe ||
+      command.kind == Command::Kind::message || command.kind == Command::Kind::refresh;
+  if (hold_ && means_something) return wait_for_release(command);
   execute(command);
 }
 
@@ -252,7 +375,7 @@ void Session::execute(Command& command) {
     // Said again before it was answered: one answer is enough. Everything else about
     // this identifier waits for that answer, and nothing about any other does.
     if (command.kind == Command::Kind::subscribe && channel->waiting_.empty()) return;
-    ++waiting_commands_;
+    count_waiting(command);
     channel->waiting_.push_back(command);
     return;
   }
@@ -313,7 +436,7 @@ void Session::subscribe(Command& command) {
     end_channel(channel);
     return reject(name);
   }
-  if (channel.streams_pending_ == 0) confirm(channel);
+  if (channel.streams_pending_ == 0 && !channel.undecided_) confirm(channel);
 }
 
 void Session::reject(std::string_view identifier) {
@@ -326,6 +449,9 @@ void Session::reject(std::string_view identifier) {
 void Session::confirm(SessionChannel& channel) {
   channel.state_ = SessionChannel::State::confirmed;
   shard().counters().confirms.add();
+  const std::vector<std::string> own = std::exchange(channel.confirmation_, {});
+  for (const std::string& message : own) send_reply(message);
+  if (!own.empty()) return;
   std::string& reply = shard().reply();
   append_confirm(reply, channel.identifier_);
   connection_.send_reply(as_bytes(reply));
@@ -339,6 +465,7 @@ void Session::subscription_live(uint32_t owner) {
   RC_ASSERT(channel.streams_pending_ > 0);
   --channel.streams_pending_;
   if (channel.state_ != SessionChannel::State::subscribing || channel.streams_pending_ > 0) return;
+  if (channel.undecided_) return;
   confirm(channel);
   run_waiting(channel);
 }
@@ -348,8 +475,16 @@ void Session::subscription_live(uint32_t owner) {
 void Session::run_waiting(SessionChannel& channel) {
   std::vector<Command> waiting = std::move(channel.waiting_);
   channel.waiting_ = {};
-  waiting_commands_ -= waiting.size();
-  for (Command& command : waiting) execute(command);
+  for (Command& command : waiting) count_no_longer(command);
+  size_t executed = 0;
+  while (!hold_ && executed < waiting.size()) execute(waiting[executed++]);
+  if (hold_) {
+    // They came before whatever waits for the release.
+    for (size_t i = waiting.size(); i-- > executed;) {
+      count_waiting(waiting[i]);
+      hold_->waiting.push_front(std::move(waiting[i]));
+    }
+  }
   connection_.maybe_resume();
 }
 
@@ -357,6 +492,7 @@ void Session::perform(SessionChannel& channel, const Command& command) {
   std::optional<Action> action = decode_action(command.data);
   if (!action) return ignore("data that is no action");
   if (!is_dispatchable_action(action->action)) return ignore("an action nobody may call");
+  if (channel.handler_->pass_on(command.data)) return;
   CallResult result = CallResult::ok;
   if (!channel.handler_->perform(action->action, action->data, result)) return ignore("an unknown action");
   if (result == CallResult::failed) shard().counters().callback_exceptions.add();
@@ -366,7 +502,7 @@ void Session::end_channel(SessionChannel& channel) {
   channel.stop_all_streams();
   channel.state_ = SessionChannel::State::ended;
   for (const auto& periodic : channel.periodics_) shard().timers().cancel(periodic->deadline);
-  waiting_commands_ -= channel.waiting_.size();
+  for (const Command& command : channel.waiting_) count_no_longer(command);
   channel.handler_->unsubscribed();
   const auto found =
       std::ranges::find(channels_, &channel, [](const Listed& listed) { return listed.channel.get(); });

@@ -3,8 +3,10 @@
 // by the connection; shard thread only.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +55,14 @@ class SessionChannel {
   // Only within subscribed(): the client gets reject_subscription.
   void reject();
 
+  // Only within subscribed(): somebody else is asked. Holds the session; accept() or refuse()
+  // follows on another turn, streams being asked for before it, and then Session::release().
+  void ask();
+  // Confirms once all its streams are live: with `messages` if there are any, in place of our own.
+  void accept(std::vector<std::string> messages);
+  // Ends it, with `messages` in place of our own reject_subscription.
+  void refuse(std::span<const std::string> messages);
+
   // handler->timer(index) every `interval` while the subscription lives.
   void periodically(Duration interval, uint32_t index);
 
@@ -80,7 +90,9 @@ class SessionChannel {
   State state_ = State::subscribing;
   bool reject_asked_ = false;
   bool in_subscribed_ = false;
-  uint32_t streams_pending_ = 0;  // asked for, not live yet
+  bool undecided_ = false;                 // between ask() and its answer
+  std::vector<std::string> confirmation_;  // what is sent in place of ours
+  uint32_t streams_pending_ = 0;           // asked for, not live yet
   std::unique_ptr<ChannelHandler> handler_;
   std::vector<Command> waiting_;  // commands that came while subscribing, in order
   std::vector<std::unique_ptr<Periodic>> periodics_;
@@ -111,6 +123,29 @@ class Session {
   // Within connect(): when the credential the client came with ceases to be good. It is
   // told ("token_expired") and disconnected then, and may come back with a new one.
   void expire_at(int64_t unix_ms);
+
+  // From within a callback: no command is executed until release(); those that come wait, in
+  // their order, among the pending ones. Within connect(), the welcome waits, too, for
+  // welcome() or turn_away(), and no longer than a handshake may take.
+  void hold();
+  bool held() const { return hold_ != nullptr; }
+  // On another turn: executes what came meanwhile, as far as no callback holds again.
+  void release();
+
+  // Of a connect() that holds: messages in place of our own, if there are any, and release()
+  // follows; or, in place of the refusal, and the end.
+  void welcome(std::span<const std::string> messages = {});
+  void turn_away(std::span<const std::string> messages = {});
+  bool welcomed() const { return welcomed_; }
+  // The connection is over, and its channels are told.
+  bool over() const { return over_; }
+
+  // Whole messages for the client: in answer to a command, ahead of every stream; or behind
+  // what was broadcast to `channel` before.
+  void send_reply(std::string_view message);
+  void send_behind(const SessionChannel& channel, std::string_view message);
+  // Closes with this.
+  void close(CloseCode code, std::string_view reason, EndReason why);
 
   // Tells the client why and closes with 1000.
   void disconnect(std::string_view reason, bool reconnect, EndReason why = EndReason::closed_by_handler);
@@ -145,7 +180,18 @@ class Session {
  private:
   friend class SessionChannel;
 
+  // While somebody outside is asked.
+  struct Hold {
+    std::deque<Command> waiting;         // those that came meanwhile
+    std::unique_ptr<Deadline> deadline;  // of a welcome
+  };
+
   void execute(Command& command);
+  void wait_for_release(const Command& command);
+  bool is_asked_already(std::string_view identifier);
+  void count_waiting(const Command& command);
+  void count_no_longer(const Command& command);
+  void forget_hold();
   void subscribe(Command& command);
   void refresh(std::string_view token);
   void reject(std::string_view identifier);
@@ -179,11 +225,14 @@ class Session {
   uint32_t errors_ = 0;
   uint32_t commands_this_second_ = 0;
   Instant second_began_{};
-  size_t waiting_commands_ = 0;
+  size_t waiting_commands_ = 0;     // here and with the channels
+  size_t waiting_bytes_ = 0;        // likewise
+  std::unique_ptr<Hold> hold_;      // of the few who wait
   std::unique_ptr<Expiry> expiry_;  // of the few whose credential expires
   uint64_t socket_secret_ = 0;      // 0: it has no id
   std::string_view refusal_;        // empty: the connection is welcome
   bool welcomed_ = false;
+  bool over_ = false;
 };
 
 }  // namespace ringcast
