@@ -58,6 +58,8 @@ class HttpResponseParser {
 
   // REQUIRES: complete. The next answer on the connection.
   void reset();
+  // In whatever state: another connection.
+  void abandon() { *this = HttpResponseParser(HttpResponseLimits(limits_)); }
 
  private:
   enum class State : uint8_t {

@@ -1,0 +1,98 @@
+// One connection to the application: requests out, one at a time, and their answers in, kept
+// open between them. Owned by the pool; its thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapter/client_tls.h"
+#include "adapter/resolver.h"
+#include "base/bytes.h"
+#include "base/time.h"
+#include "io/backend.h"
+#include "protocol/http_response_parser.h"
+
+namespace ringcast {
+
+class RpcConnection {
+ public:
+  enum class Stage : uint8_t { closed, connecting, securing, open };
+
+  // `lane`, below 65536, sets its tokens apart from those of others on the same backend.
+  // `tls`: null for plain HTTP; `host` is whom the certificate must name.
+  RpcConnection(uint16_t lane, std::string host, std::shared_ptr<const ClientTlsContext> tls,
+                const HttpResponseLimits& limits);
+  RpcConnection(const RpcConnection&) = delete;
+  RpcConnection& operator=(const RpcConnection&) = delete;
+  ~RpcConnection();
+
+  Stage stage() const { return stage_; }
+  // Why it closed, in words.
+  const std::string& failure() const { return failure_; }
+
+  // REQUIRES: closed. A request may be given at once.
+  void open(const EngineAddress& address, std::vector<Submission>& submissions);
+  void close(std::string why, std::vector<Submission>& submissions);
+
+  // --- A request and its answer ----------------------------------------------------------
+  // REQUIRES: none is under way.
+  void request(std::string_view head, std::string_view body);
+  bool answered() const { return answered_; }
+  int status() const { return parser_.status(); }
+  const std::string& body() const { return body_; }
+  // How long an idle connection may be trusted to be there; zero if it is over already.
+  Duration keep_alive_for(Duration at_most) const;
+  // REQUIRES: answered. The next request may come.
+  void forget_answer();
+
+  // Of the request under way, also after the close: nobody can have seen any of it.
+  bool unseen() const { return !seen_; }
+  // And whether anything of an answer has come.
+  bool answer_begun() const { return answer_begun_; }
+
+  // --- A turn ----------------------------------------------------------------------------
+  void flush(std::vector<Submission>& submissions);
+  bool owns(Token token) const { return token == token_; }
+  void short_send(const Completion& completion, std::vector<Submission>& submissions);
+  // After the short sends, before all else: what was submitted and is not short is gone.
+  void settle_send();
+  void completed(const Completion& completion, std::vector<Submission>& submissions);
+
+ private:
+  void connected(std::vector<Submission>& submissions);
+  void take_bytes(Bytes bytes, std::vector<Submission>& submissions);
+  void take_plaintext(Bytes bytes, std::vector<Submission>& submissions);
+  void peer_closed(std::string why, std::vector<Submission>& submissions);
+
+  const std::string host_;
+  const std::shared_ptr<const ClientTlsContext> tls_context_;
+
+  Stage stage_ = Stage::closed;
+  std::string failure_;
+  EngineAddress address_;  // a submitted connect points to it
+  int fd_ = -1;
+  Token token_;  // the lane in its lowest bits; another one for each socket
+
+  std::unique_ptr<ClientTls> tls_;
+  std::vector<std::byte> plain_;  // the request, until there is somebody to send it to …
+  std::vector<std::byte> wire_;   // … and then, encrypted where TLS is spoken
+  size_t wire_at_ = 0;            // taken by the kernel
+  size_t submitted_ = 0;          // of wire_, by the turn under way
+  bool wire_holds_request_ = false;
+  bool waits_writable_ = false;
+  bool poll_armed_ = false;
+  bool recv_armed_ = false;
+
+  bool asked_ = false;  // a request is under way
+  bool seen_ = false;   // some of it has left
+  bool answer_begun_ = false;
+  bool answered_ = false;
+  HttpResponseParser parser_;
+  std::string body_;
+  std::vector<std::byte> decrypted_;
+};
+
+}  // namespace ringcast
