@@ -48,6 +48,11 @@ CableRoute& CableRoute::check_origin(bool check) {
   return *this;
 }
 
+CableRoute& CableRoute::ask_application(bool ask) {
+  definition_->ask_application = ask;
+  return *this;
+}
+
 CableRoute& CableRoute::slow_consumer(SlowConsumer policy) {
   definition_->slow_consumer = policy;
   return *this;

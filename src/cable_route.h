@@ -49,6 +49,7 @@ struct CableDefinition {
   std::unordered_map<std::string, ChannelDefinition, StringHash, std::equal_to<>> channels;
   std::vector<std::function<std::unique_ptr<Channel>(std::string_view name)>> finders;
   bool check_origin = true;
+  bool ask_application = true;
   std::optional<SlowConsumer> slow_consumer;
   std::string problem;  // the first mistake: start() tells it
   CableRoute face;      // what the embedder holds

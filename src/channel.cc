@@ -11,6 +11,7 @@
 #include "cable_route.h"
 #include "http_access.h"
 #include "protocol/json.h"
+#include "rpc_session.h"
 #include "server_core.h"
 #include "shard/session.h"
 #include "shard/shard.h"
@@ -25,12 +26,18 @@ class CableSession final : public Attachment {
  public:
   CableSession(const CableDefinition& definition, Session& session)
       : definition_(definition), session_(session) {}
+  ~CableSession() override {
+    if (rpc_) rpc_->ended();
+  }
 
   static CableSession& of(Session& session) { return static_cast<CableSession&>(*session.attachment); }
 
   CallResult connect(const Exchange& exchange);
   bool refresh(std::string_view token);
   void disconnected();
+
+  // Null: there is no application to ask.
+  RpcSession* rpc() { return rpc_.get(); }
 
   CableConnection& connection() { return *connection_; }
   Session& session() { return session_; }
@@ -41,10 +48,14 @@ class CableSession final : public Attachment {
   void decide(const Exchange& exchange);
   bool identify(const IdentifierDefinition& definition, const RequestData& data, const Request& request);
   void refuse(const RequestData& data, std::string_view why);
+  void name_connection();
+  void ask_application(const RequestData& data);
+  void recognized(std::string_view identifiers);
 
   const CableDefinition& definition_;
   Session& session_;
   std::unique_ptr<CableConnection> connection_;
+  std::shared_ptr<RpcSession> rpc_;
 
   // While decide() runs: what sources found.
   struct Named {
@@ -84,18 +95,60 @@ void CableSession::decide(const Exchange& exchange) {
       connection_->add_tags({named.name + ":" + std::string(named.value.text())});
     }
   }
-  // What other processes know the connection by: models by their GlobalIDs, other text as it
-  // is, all else as JSON. An
-  // identifier that is nil is not set, as in Rails.
+  named_ = {};
+  name_connection();
+  if (core().rpc() != nullptr && definition_.ask_application) ask_application(data);
+  if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
+    session_.expire_at(*jwt->expires_unix_ms);
+  }
+}
+
+// What other processes know the connection by: models by their GlobalIDs, other text as it is,
+// all else as JSON. An identifier that is nil is not set, as in Rails.
+void CableSession::name_connection() {
   for (const auto& [name, value] : connection_->identifiers_.members()) {
     if (value.is_null() || value.is_array()) continue;  // a list says what somebody may
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
     session_.identify(name, std::move(text), identifier_param(value));
   }
-  named_ = {};
-  if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
-    session_.expire_at(*jwt->expires_unix_ms);
+}
+
+// Who has been identified here, or by a token of AnyCable's, comes in unasked.
+void CableSession::ask_application(const RequestData& data) {
+  rpc_ = std::make_shared<RpcSession>(*core().rpc(), session_, data.exchange);
+  std::string identifiers;
+  for (const auto& [name, value] : connection_->identifiers_.members()) {
+    if (value.is_null() || value.is_array()) continue;
+    identifiers += identifiers.empty() ? '{' : ',';
+    append_json_string(identifiers, name);
+    identifiers += ':';
+    append_json_string(identifiers, identifier_param(value));
   }
+  if (!identifiers.empty()) identifiers += '}';
+  if (!core().identity().jwt.keys.empty()) {
+    const Jwt& jwt = data.jwt();
+    if (!jwt && jwt.error != JwtError::missing) return refuse(data, "the token is not good");
+    if (jwt) {
+      const auto ext = jwt.claims["ext"].as_string();
+      if (!ext && identifiers.empty()) return refuse(data, "the token has no ext");
+      // Verbatim: by this text the application disconnects them.
+      if (ext && identifiers.empty()) recognized(*ext);
+      if (ext) identifiers = *ext;
+    }
+  }
+  if (!identifiers.empty()) return rpc_->known_as(std::move(identifiers));
+  rpc_->connect([this](std::string_view told) { recognized(told); });
+}
+
+// By the application, in JSON that names who it is.
+void CableSession::recognized(std::string_view identifiers) {
+  const std::optional<Json> named = Json::parse(identifiers);
+  if (!named || !named->is_object()) return;
+  for (const auto& [name, value] : named->members()) {
+    connection_->identify(name, value);
+    if (!value.is_null()) connection_->add_tags({name + ":" + std::string(value.text())});
+  }
+  name_connection();
 }
 
 // False: refused.
@@ -163,7 +216,9 @@ bool CableSession::refresh(std::string_view token) {
   const Jwt jwt = verify_jwt(identity.jwt, token, now_unix_ms);
   if (!jwt) return false;
   const TokenAlone credentials(jwt, identity.cookies, now_unix_ms);
-  bool same = false;
+  // AnyCable's tokens name the connection by their ext.
+  const auto ext = jwt.claims["ext"].as_string();
+  bool same = rpc_ && definition_.identifiers.empty() && ext && *ext == rpc_->identifiers();
   for (const IdentifierDefinition& definition : definition_.identifiers) {
     if (!definition.source) return false;
     if (!definition.source->needs_jwt()) continue;
@@ -180,6 +235,7 @@ void CableSession::disconnected() {
   if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
     session_.shard().counters().callback_exceptions.add();
   }
+  if (rpc_) rpc_->ended();
 }
 
 // --- Channels -----------------------------------------------------------------------
@@ -305,6 +361,10 @@ std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel,
   }
   const auto found = definition_.channels.find(name);
   if (found == definition_.channels.end()) {
+    RpcSession* const rpc = CableSession::of(channel.session()).rpc();
+    if (rpc != nullptr && !is_stream_channel(definition_.core.identity(), name, channel.params())) {
+      return rpc->make_channel(channel);
+    }
     return make_stream_channel(definition_.core.identity(), channel, name);
   }
   auto made = make(channel, name, found->second.make);

@@ -40,6 +40,8 @@ std::string read_file(std::string_view option, const std::string& path, std::str
   return {};
 }
 
+}  // namespace
+
 // One line, its end included, as a shell's `echo "$SECRET" > file` leaves it. A line more
 // would be a file of another kind, whose secret nobody could guess.
 std::string read_secret(std::string_view option, const std::string& path, std::string& secret) {
@@ -48,6 +50,8 @@ std::string read_secret(std::string_view option, const std::string& path, std::s
   if (secret.find_first_of("\r\n") == secret.npos) return {};
   return std::string(option) + ": '" + path + "' holds more than one line";
 }
+
+namespace {
 
 std::string read_secrets(const Options& options, Secrets& secrets) {
   std::string problem;

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "auth/crypto.h"
@@ -30,6 +31,9 @@ std::string load_identity(const Options& options, Identity& identity);
 
 // The same sentence, without deriving anything.
 std::string identity_problem(const Options& options);
+
+// The one line that a file holds, without its end. Returns what is wrong, or nothing.
+std::string read_secret(std::string_view option, const std::string& path, std::string& secret);
 
 // What the source needs and the options lack, in a sentence, or nothing.
 std::string missing_for(const IdentifierSource& source, const Options& options);

@@ -165,6 +165,50 @@ void append_adapter(std::string& out, const AdapterState& state) {
   }
 }
 
+void append_rpc(std::string& out, const RpcService& service) {
+  const RpcCounters& counters = service.pool().counters();
+  const auto read = [](const RpcCounters::Counter& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  append_head(out, "ringcast_rpc_calls_total", "counter",
+              "Calls to the application, by what became of them.");
+  for (size_t method = 0; method < kRpcMethods; ++method) {
+    for (size_t result = 0; result < kRpcResults; ++result) {
+      append_sample(out, "ringcast_rpc_calls_total",
+                    label("method", to_string(static_cast<RpcMethod>(method))) + "," +
+                        label("result", to_string(static_cast<RpcResult>(result))),
+                    read(counters.calls[method][result]));
+    }
+  }
+  append_head(out, "ringcast_rpc_seconds", "summary", "From a call's way out to its answer.");
+  for (size_t method = 0; method < kRpcMethods; ++method) {
+    const std::string labels = label("method", to_string(static_cast<RpcMethod>(method)));
+    char sum[32];
+    std::snprintf(sum, sizeof sum, "%.6f", static_cast<double>(read(counters.answers_us[method])) / 1e6);
+    out.append("ringcast_rpc_seconds_sum{").append(labels).append("} ").append(sum).append("\n");
+    append_sample(out, "ringcast_rpc_seconds_count", labels, read(counters.answers[method]));
+  }
+  const struct {
+    const char* name;
+    const char* type;
+    const char* help;
+    uint64_t value;
+  } samples[] = {
+      {"ringcast_rpc_in_flight", "gauge", "Calls under way.", read(counters.in_flight)},
+      {"ringcast_rpc_pending", "gauge", "Calls that wait.", read(counters.pending)},
+      {"ringcast_rpc_connections", "gauge", "Connections to the application.", read(counters.connections)},
+      {"ringcast_rpc_breaker_open", "gauge", "Whether calls fail without being made.",
+       counters.breaker_open.load(std::memory_order_relaxed)},
+      {"ringcast_rpc_retries_total", "counter", "Attempts after the first of a call.",
+       read(counters.retries)},
+      {"ringcast_rpc_stale_total", "counter", "Answers for connections that had gone.", service.stale()},
+  };
+  for (const auto& sample : samples) {
+    append_head(out, sample.name, sample.type, sample.help);
+    append_sample(out, sample.name, {}, sample.value);
+  }
+}
+
 }  // namespace
 
 std::array<std::pair<DropReason, uint64_t>, 3> ServerCore::dropped_outside() const {
@@ -232,6 +276,7 @@ std::string ServerCore::metrics_text() const {
   append_sample(out, "ringcast_kernel_tcp_memory_bytes", {}, kernel_tcp_memory_bytes());
   if (options_.stage_latency) append_stages(out, shards_);
   if (engine_) append_adapter(out, engine_->state());
+  if (rpc_) append_rpc(out, *rpc_);
   append_head(out, "ringcast_log_lines_lost_total", "counter", "Log lines the sink was too slow for.");
   append_sample(out, "ringcast_log_lines_lost_total", {}, logger_->dropped());
   append_head(out, "ringcast_ready", "gauge", "Whether new clients are welcome.");

@@ -11,6 +11,7 @@
 #include "io/socket.h"
 #include "options_parts.h"
 #include "ringcast/option_table.h"
+#include "rpc_service.h"
 
 namespace ringcast {
 namespace {
@@ -115,6 +116,23 @@ void OptionTable::add_server(Options& o) {
          "the adapter may be away so long before Action Cable clients are told to reconnect, and fetch what "
          "they missed",
          {"disconnect server_restart", "ringcast_adapter_gaps_total"});
+
+  section("Asking the application");
+  text("rpc-url", "URL", o.rpc_url,
+       "ask an application over AnyCable's HTTP RPC about connections and channels, as in "
+       "http://127.0.0.1:3000/_anycable");
+  text("rpc-secret-file", "FILE", o.rpc_secret_file, "AnyCable's http_rpc_secret, which calls carry");
+  text("anycable-secret-file", "FILE", o.anycable_secret_file,
+       "AnyCable's secret: without rpc-secret-file, that is derived from it");
+  list("rpc-headers", "NAME", o.rpc_headers, "headers of the client's request that the application is told");
+  number("rpc-timeout-ms", "MS", o.rpc_timeout_ms, {10, 600'000}, "for one answer",
+         {"disconnect unavailable, 1013", "ringcast_rpc_calls_total{result=\"timeout\"}"});
+  number("rpc-concurrency", "N", o.rpc_concurrency, {1, 10'000}, "calls under way at once",
+         {"calls wait", "ringcast_rpc_pending"});
+  number("rpc-queue", "N", o.rpc_queue, {1, 10'000'000}, "calls that wait",
+         {"disconnect unavailable, 1013", "ringcast_rpc_calls_total{result=\"full\"}"});
+  number("rpc-disconnects-per-second", "N", o.rpc_disconnects_per_second, {1, 1'000'000},
+         "ended connections that the application is told of", {"they wait", "ringcast_rpc_pending"});
 
   section("Limits on requests");
   number("request-head-bytes", "BYTES", o.request_head_bytes, {1024, 1 << 20}, "a request's line and headers",
@@ -243,6 +261,11 @@ std::string Options::problem() const {
   if (std::string wrong; !internal::plan_adapter(*this, &wrong)) return wrong;
   if (proxy_protocol && trusted_proxy.empty()) return "proxy-protocol needs a trusted-proxy";
   if (std::string problem = internal::identity_problem(*this); !problem.empty()) return problem;
+  if (!rpc_url.empty()) {
+    if (std::string wrong; !internal::plan_rpc(*this, &wrong)) return wrong;
+  } else if (!rpc_secret_file.empty()) {
+    return "rpc-secret-file needs rpc-url";
+  }
   for (const std::string& origin : allowed_origins) {
     if (!valid_origin_entry(origin)) {
       return "allowed-origins: '" + origin + "' is no origin such as https://example.com";

@@ -307,6 +307,7 @@ std::string ServerCore::start() {
 
   const SignalsBlocked blocked;
   if (engine_) engine_->start();
+  if (rpc_) rpc_->pool().start();
   std::lock_guard lock(join_mutex_);
   running_shards_.store(shards_.size(), std::memory_order_relaxed);
   state_.store(State::running, std::memory_order_release);
@@ -318,7 +319,7 @@ std::string ServerCore::start() {
                 {"shards", static_cast<uint64_t>(shards_.size())},
                 {"backend", std::string_view(shards_.front()->backend_name())}});
   for (const auto& cable : cables_) {
-    if (!cable->anonymous()) continue;
+    if (!cable->anonymous() || (rpc_ && cable->ask_application)) continue;
     logger_->log(LogLevel::info, "anonymous",
                  {{"route", std::string_view(cable->pattern)},
                   {"why", "no identifier is configured, so connections are not asked who they are"}});
@@ -444,8 +445,18 @@ std::string ServerCore::make_shards() {
   } else if (!adapter_error.empty()) {
     return adapter_error;
   }
+  if (!options_.rpc_url.empty()) {
+    std::string rpc_error;
+    std::optional<RpcPlan> rpc_plan = plan_rpc(options_, &rpc_error);
+    if (!rpc_plan) return rpc_error;
+    rpc_plan->pool.backend = backend_kind(options_.backend);
+    std::unique_ptr<RpcPool> pool = RpcPool::create(std::move(rpc_plan->pool), *logger_, &rpc_error);
+    if (pool == nullptr) return rpc_error;
+    rpc_ = std::make_unique<RpcService>(std::move(pool), std::move(rpc_plan->headers));
+  }
   // Only where a message that leaves somebody out can say so on its way.
-  if (options_.anycable && plan->choice != AdapterChoice::test) {
+  if ((options_.anycable && plan->choice != AdapterChoice::test) ||
+      (rpc_ && plan->choice == AdapterChoice::async)) {
     (void)!getrandom(&context_->socket_seed, sizeof context_->socket_seed, GRND_NONBLOCK);
     context_->socket_seed |= 1;
   }
@@ -506,6 +517,8 @@ void ServerCore::wait() {
   std::lock_guard lock(join_mutex_);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  // It has mail for the shards, who have told it of the connections that ended.
+  if (rpc_) rpc_->pool().stop();
 }
 
 // --- Publishing from outside --------------------------------------------------------------

@@ -20,6 +20,7 @@
 #include "engine.h"
 #include "identity.h"
 #include "ringcast/server.h"
+#include "rpc_service.h"
 #include "shard/limits.h"
 #include "shard/message.h"
 #include "shard/routes.h"
@@ -100,6 +101,7 @@ class ServerCore {
   Server& server() { return server_; }
   // The calling shard's own: good until its callback returns.
   const Identity& identity() const { return *identities_[Shard::current()->index()]; }
+  RpcService* rpc() const { return rpc_.get(); }  // null: there is no application to ask
 
  private:
   enum class State : uint8_t { fresh, running, stopping, stopped };
@@ -141,6 +143,7 @@ class ServerCore {
   std::vector<std::shared_ptr<const Identity>> identities_;
   std::unique_ptr<ServerContext> context_;
   std::unique_ptr<AdapterEngine> engine_;  // after the context, before the shards: each uses the one before
+  std::unique_ptr<RpcService> rpc_;        // likewise
   std::vector<std::unique_ptr<Shard>> shards_;
   std::mutex tls_mutex_;
   std::shared_ptr<const TlsContext> tls_;  // guarded by tls_mutex_; what new connections get

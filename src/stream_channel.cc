@@ -74,6 +74,21 @@ class StreamChannel final : public ChannelHandler {
 
 }  // namespace
 
+bool is_stream_channel(const Identity& identity, std::string_view channel, const Json& params) {
+  switch (stream_request(channel, params).kind) {
+    case StreamRequest::Kind::turbo:
+      return identity.turbo_streams;
+    case StreamRequest::Kind::pubsub:
+      return identity.signed_streams.has_value();
+    case StreamRequest::Kind::public_name:
+      return identity.public_streams;
+    case StreamRequest::Kind::cable_ready:
+    case StreamRequest::Kind::none:
+      break;
+  }
+  return false;
+}
+
 std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
                                                     std::string_view channel) {
   const StreamRequest request = stream_request(channel, subscription.params());

@@ -7,9 +7,13 @@
 #include <string_view>
 
 #include "identity.h"
+#include "ringcast/json.h"
 #include "shard/handlers.h"
 
 namespace ringcast::internal {
+
+// Whether a subscription is to such a stream, and of a kind that is switched on.
+bool is_stream_channel(const Identity& identity, std::string_view channel, const Json& params);
 
 // Turbo::StreamsChannel or $pubsub for that subscription; null for any other channel.
 std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,

@@ -79,6 +79,16 @@ struct Options {
   uint64_t adapter_ready_s = 5;      // away for longer: ready() is false
   uint64_t outage_reconnect_s = 30;  // away for longer: Action Cable clients are told to reconnect
 
+  // --- An application that is asked, as AnyCable's HTTP RPC has it ---------------
+  std::string rpc_url;               // http://127.0.0.1:3000/_anycable; empty: nobody is asked
+  std::string rpc_secret_file;       // what calls are signed with: Authorization: Bearer
+  std::string anycable_secret_file;  // AnyCable's one secret, of which that is derived
+  std::vector<std::string> rpc_headers = {"cookie"};  // of clients' requests that are passed on
+  uint64_t rpc_timeout_ms = 3000;
+  uint64_t rpc_concurrency = 28;
+  uint64_t rpc_queue = 10'000;  // calls that wait
+  uint64_t rpc_disconnects_per_second = 100;
+
   // --- Limits; 0 switches a limit off where the table says so ------------------
   uint64_t max_message_bytes = 1 << 20;
   uint64_t request_head_bytes = 16 << 10;

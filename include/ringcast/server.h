@@ -108,6 +108,10 @@ class CableRoute {
   // Whether a browser's Origin has to be allowed; true unless said otherwise.
   CableRoute& check_origin(bool check);
 
+  // With Options::rpc_url: whether the application is asked about connections that nothing
+  // above identifies, and about channels that this route does not have. True unless said otherwise.
+  CableRoute& ask_application(bool ask);
+
   // For subscribers of this route, where no Options::stream_policy names the stream;
   // Options::slow_consumer unless said otherwise.
   CableRoute& slow_consumer(SlowConsumer policy);

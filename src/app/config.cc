@@ -18,7 +18,7 @@ void add_own_rows(OptionTable& table, Config& config) {
   table.choice("demo", config.demo,
                {{"auto", DemoMode::automatic}, {"on", DemoMode::on}, {"off", DemoMode::off}},
                "the page, its channels and rooms, on loopback addresses only; auto is on unless the "
-               "configuration file declares channels or routes");
+               "configuration file declares channels or routes, or there is an rpc-url");
   table.toggle("demo-anywhere", config.demo_anywhere,
                "the demo on other addresses, too: whoever reaches it publishes there without a key");
   table.toggle("echo", config.echo, "serve /echo, which sends every message back");

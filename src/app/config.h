@@ -26,8 +26,11 @@ struct Config {
   std::string global_id_app;
   Declarations declared;  // channels and routes of the configuration file
 
-  // Whoever declares what is served needs no demo.
-  bool demo_on() const { return demo == DemoMode::on || (demo == DemoMode::automatic && declared.empty()); }
+  // Whoever declares what is served, or has an application that is asked, needs no demo.
+  bool demo_on() const {
+    return demo == DemoMode::on ||
+           (demo == DemoMode::automatic && declared.empty() && server.rpc_url.empty());
+  }
 };
 
 // Either a configuration to serve with, or what to print and how to end.

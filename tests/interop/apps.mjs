@@ -133,6 +133,38 @@ export class Rails extends App {
   }
 }
 
+// The chat that is asked by AnyCable's HTTP RPC.
+export class Rpc extends App {
+  static kSecret = "what calls carry";
+  static kBroadcastKey = "what-broadcasts-carry";
+
+  // broadcasts: the server's address for them.
+  static async start({ port, broadcasts }) {
+    return new Rpc("rpc", port ?? (await freePort()), () => ({
+      RACK_ENV: "production", RPC_SECRET: Rpc.kSecret, BROADCAST_URL: broadcasts, BROADCAST_KEY: Rpc.kBroadcastKey,
+    })).ready_();
+  }
+
+  get rpcUrl() {
+    return `${this.origin}/_anycable`;
+  }
+
+  // How it behaves from now on, with an empty log.
+  async mode(name, more = {}) {
+    await ask(`${this.origin}/mode`, { method: "POST", body: JSON.stringify({ name, ...more }) });
+  }
+
+  async asked() {
+    return (await ask(`${this.origin}/log`)).json();
+  }
+
+  // As by kill -9.
+  async kill() {
+    this.process_.kill("SIGKILL");
+    await within(this.exited_, "the application to end");
+  }
+}
+
 export class Sinatra extends App {
   static async start(redis) {
     return new Sinatra("sinatra", await freePort(), () => ({ RACK_ENV: "production", REDIS_URL: redis.url })).ready_();
