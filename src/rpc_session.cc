@@ -179,7 +179,7 @@ void RpcSession::connected(Session& session, RpcReply& reply) {
       recognized(identifiers_);
       if (!any_of_type(answer.transmissions, "welcome")) {
         append_welcome(answer.transmissions.emplace_back(), socket_id_);
-        std::ranges::rotate(answer.transmissions, answer.transmissions.end() - 1);
+        std::rotate(answer.transmissions.begin(), answer.transmissions.end() - 1, answer.transmissions.end());
       }
       session.welcome(answer.transmissions);
       return session.release();
