@@ -50,7 +50,9 @@ export class Wire {
   // Each of these is for the connections that there are. By a reset.
   cut() {
     for (const { client, server } of this.pairs) {
-      client.resetAndDestroy();
+      // Node.js closes a socket that it is shutting down and must reset never, not even when the process exits.
+      if (client.writableEnded) client.destroy();
+      else client.resetAndDestroy();
       server.destroy();
     }
   }
