@@ -81,7 +81,6 @@ class PostgresAdapter final : public Adapter {
   std::vector<PostgresTarget::Host> hosts_;
   size_t resolved_ = 0;          // of the target's
   std::string resolve_error_;    // the last
-  Instant resolve_by_ = kNever;  // a look-up under way should have its answer
   Instant retry_sink_at_ = kNever;
 
   std::thread thread_;  // last: it uses all of the above
@@ -208,19 +207,12 @@ bool PostgresAdapter::have_hosts(Instant now) {
       hosts_.push_back(std::move(host));
       continue;
     }
-    if (!resolver_.busy()) {
-      resolve_by_ = now + options_.connect_timeout;
-      resolver_.ask(host.host, 0);
-    }
+    resolver_.ask(host.host, 0, now + options_.connect_timeout);
     Resolver::Answer answer;
     if (!resolver_.take(answer)) {
-      if (now >= resolve_by_) {
-        resolve_by_ = kNever;  // said once; its answer still counts
-        health_.tell_down("the name server does not answer for " + host.host, now);
-      }
+      if (resolver_.late(now)) health_.tell_down("the name server does not answer for " + host.host, now);
       return false;
     }
-    resolve_by_ = kNever;
     if (answer.addresses.empty()) resolve_error_ = answer.error;
     for (const EngineAddress& address : answer.addresses) {
       host.address = address.ip();
@@ -278,7 +270,7 @@ Instant PostgresAdapter::next_deadline() const {
     if (link->unsettled() && !subscriber_.stalled()) by(Instant::min());  // closed while sending
     if (!link->closed() || !resolver_.busy()) by(link->deadline());
   }
-  if (resolver_.busy()) by(resolve_by_);
+  by(resolver_.deadline());
   if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
   if (subscriber_.stalled()) return next;
   if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);

@@ -72,7 +72,6 @@ class RedisAdapter final : public Adapter {
   AdapterSink* sink_ = nullptr;
 
   std::vector<EngineAddress> addresses_;  // empty: to be asked for
-  Instant resolve_by_ = kNever;           // a look-up under way should have its answer
   std::vector<Submission> submissions_;
   Completions completions_;
   Instant retry_sink_at_ = kNever;
@@ -177,23 +176,18 @@ void RedisAdapter::tend(Link& link, Instant now) {
 
 bool RedisAdapter::have_addresses(Instant now) {
   if (!addresses_.empty()) return true;
-  if (!resolver_.busy()) {
-    resolve_by_ = now + options_.connect_timeout;
-    if (options_.url.unix_path.empty()) {
-      resolver_.ask(options_.url.host, options_.url.port);
-    } else {
-      resolver_.ask_path(options_.url.unix_path);
-    }
+  if (options_.url.unix_path.empty()) {
+    resolver_.ask(options_.url.host, options_.url.port, now + options_.connect_timeout);
+  } else {
+    resolver_.ask_path(options_.url.unix_path);
   }
   Resolver::Answer answer;
   if (!resolver_.take(answer)) {
-    if (now >= resolve_by_) {
-      resolve_by_ = kNever;  // said once; its answer still counts
+    if (resolver_.late(now)) {
       health_.tell_down("the name server does not answer for " + options_.url.host, now);
     }
     return false;
   }
-  resolve_by_ = kNever;
   addresses_ = std::move(answer.addresses);
   if (!addresses_.empty()) return true;
   health_.tell_down(answer.error, now);
@@ -252,7 +246,7 @@ Instant RedisAdapter::next_deadline() const {
   for (const Link* link : {&publishing_, &listening_}) {
     if (!link->closed() || !resolver_.busy()) by(link->deadline());
   }
-  if (resolver_.busy()) by(resolve_by_);
+  by(resolver_.deadline());
   if (const Instant since = publisher_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
   if (subscriber_.stalled()) return next;
   if (const Instant since = subscriber_.waiting_since(); since != kNever) by(since + options_.reply_timeout);
@@ -324,13 +318,7 @@ void RedisAdapter::update_state(Instant now) {
 void RedisAdapter::end() {
   publishing_.connection.close({}, submissions_);
   listening_.connection.close({}, submissions_);
-  Instant now = monotonic_now();
-  const Instant give_up_at = now + kCloseGrace;
-  do {
-    completions_.clear();
-    now = backend_->turn(submissions_, completions_, std::min(give_up_at, now + milliseconds(10))).now;
-    submissions_.clear();
-  } while (backend_->operations_in_flight() > 0 && now < give_up_at);
+  await_closes(*backend_, submissions_, kCloseGrace);
 }
 
 }  // namespace

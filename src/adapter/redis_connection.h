@@ -14,9 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "adapter/client_tls.h"
+#include "adapter/client_stream.h"
 #include "adapter/redis_url.h"
-#include "adapter/resolver.h"
 #include "base/bytes.h"
 #include "base/time.h"
 #include "io/backend.h"
@@ -43,10 +42,9 @@ class RedisConnection {
                   uint64_t lane);
   RedisConnection(const RedisConnection&) = delete;
   RedisConnection& operator=(const RedisConnection&) = delete;
-  ~RedisConnection();
 
-  Stage stage() const { return stage_; }
-  bool ready() const { return stage_ == Stage::ready; }
+  Stage stage() const;
+  bool ready() const { return stage() == Stage::ready; }
   // Why it closed; empty as long as it has not.
   const std::string& failure() const { return failure_; }
 
@@ -59,16 +57,16 @@ class RedisConnection {
   // --- Commands ------------------------------------------------------------------------
   // Appends one; it goes with the next flush. Returns the byte that it ends before.
   uint64_t command(std::span<const std::string_view> words);
-  size_t unsent_bytes() const { return plain_.size() + wire_.size() - wire_at_; }
+  size_t unsent_bytes() const { return stream_.unsent_bytes(); }
   // Redis may have seen the commands that end at or before this byte, and no others.
   uint64_t maybe_seen() const;
 
   // --- A turn --------------------------------------------------------------------------
-  void flush(std::vector<Submission>& submissions);
-  bool owns(Token token) const { return token == token_; }
+  void flush(std::vector<Submission>& submissions) { stream_.flush(submissions); }
+  bool owns(Token token) const { return stream_.owns(token); }
   void short_send(const Completion& completion, std::vector<Submission>& submissions);
   // After the short sends, before all else: what was submitted and is not short is gone.
-  void settle_send();
+  void settle_send() { stream_.settle_send(); }
   // False: closed, see failure().
   bool completed(const Completion& completion, std::vector<Submission>& submissions);
   // The next reply that belongs to a command of ours or that Redis pushed; empty when more
@@ -76,12 +74,11 @@ class RedisConnection {
   RedisReply next_reply(std::vector<Submission>& submissions);
 
   // A paused connection asks the kernel for nothing more.
-  void pause(bool paused) { paused_ = paused; }
+  void pause(bool paused) { stream_.pause(paused); }
 
  private:
   bool fail(std::string why, std::vector<Submission>& submissions);
-  bool connected(std::vector<Submission>& submissions);
-  bool take_bytes(Bytes bytes, std::vector<Submission>& submissions);
+  bool take_news(ClientStream::News news, std::vector<Submission>& submissions);
   void greet();
   bool take_greeting(const redisReply& reply, std::vector<Submission>& submissions);
   RedisReply read_reply(std::vector<Submission>& submissions);
@@ -90,28 +87,12 @@ class RedisConnection {
 
   const RedisUrl url_;
   const std::string client_name_;
-  const std::shared_ptr<const ClientTlsContext> tls_context_;
 
-  Stage stage_ = Stage::closed;
+  ClientStream stream_;
   std::string failure_;
-  bool was_ready_ = false;  // when it closed
+  bool greeted_all_ = false;  // Redis has answered all of it
+  bool was_ready_ = false;    // when it closed
   Instant deadline_ = kNever;
-  EngineAddress address_;  // a submitted connect points to it
-  int fd_ = -1;
-  Token token_;  // another one for each socket; the lowest bit tells connections apart
-
-  std::unique_ptr<ClientTls> tls_;
-  std::vector<std::byte> plain_;  // commands not yet on their way …
-  std::vector<std::byte> wire_;   // … and those that are, encrypted where TLS is spoken
-  size_t wire_at_ = 0;            // taken by the kernel
-  size_t submitted_ = 0;          // of wire_, by the turn under way
-  uint64_t appended_ = 0;         // bytes of commands since open()
-  uint64_t moved_ = 0;            // of these: moved on to wire_
-  bool waits_writable_ = false;
-  bool poll_armed_ = false;
-  bool recv_armed_ = false;
-  bool cancel_sent_ = false;
-  bool paused_ = false;
 
   std::vector<Greeting> greetings_;  // the answers awaited
   size_t greeted_ = 0;

@@ -63,9 +63,10 @@ Resolver::~Resolver() {
   shared_->wake = nullptr;
 }
 
-void Resolver::ask(const std::string& host, uint16_t port) {
+void Resolver::ask(const std::string& host, uint16_t port, Instant answer_by) {
   if (busy_) return;
   busy_ = true;
+  answer_by_ = answer_by;
   Answer numeric = look_up(host, port, AI_NUMERICHOST);
   if (!numeric.addresses.empty()) {
     std::lock_guard lock(shared_->mutex);
@@ -99,6 +100,12 @@ void Resolver::ask_path(const std::string& path) {
   shared_->answer = std::move(answer);
 }
 
+bool Resolver::late(Instant now) {
+  if (now < answer_by_) return false;
+  answer_by_ = kNever;
+  return true;
+}
+
 bool Resolver::take(Answer& answer) {
   if (!busy_) return false;
   std::lock_guard lock(shared_->mutex);
@@ -106,6 +113,7 @@ bool Resolver::take(Answer& answer) {
   answer = std::move(*shared_->answer);
   shared_->answer.reset();
   busy_ = false;
+  answer_by_ = kNever;
   return true;
 }
 

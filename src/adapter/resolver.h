@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
+
 namespace ringcast {
 
 struct EngineAddress {
@@ -39,11 +41,16 @@ class Resolver {
   Resolver& operator=(const Resolver&) = delete;
   ~Resolver();
 
-  // At once for addresses and paths; a name starts a look-up, unless one is under way.
-  void ask(const std::string& host, uint16_t port);
+  // At once for addresses and paths; a name starts a look-up, unless one is under way, whose
+  // answer should be there by `answer_by`.
+  void ask(const std::string& host, uint16_t port, Instant answer_by = kNever);
   void ask_path(const std::string& path);
 
   bool busy() const { return busy_; }
+  // True once for a look-up that should have its answer by now; it still counts when it comes.
+  bool late(Instant now);
+  // When late() may be true; kNever once it has been.
+  Instant deadline() const { return answer_by_; }
   // True: `answer` is there, and the next may be asked for.
   bool take(Answer& answer);
 
@@ -53,6 +60,7 @@ class Resolver {
   const std::shared_ptr<Shared> shared_;
   const LookUp look_up_;
   bool busy_ = false;
+  Instant answer_by_ = kNever;  // of the one under way
 };
 
 }  // namespace ringcast

@@ -8,8 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "adapter/client_tls.h"
-#include "adapter/resolver.h"
+#include "adapter/client_stream.h"
 #include "base/bytes.h"
 #include "base/time.h"
 #include "io/backend.h"
@@ -19,7 +18,7 @@ namespace ringcast {
 
 class RpcConnection {
  public:
-  enum class Stage : uint8_t { closed, connecting, securing, open };
+  using Stage = ClientStream::Stage;
 
   // `lane`, below 65536, sets its tokens apart from those of others on the same backend.
   // `tls`: null for plain HTTP; `host` is whom the certificate must name.
@@ -27,9 +26,8 @@ class RpcConnection {
                 const HttpResponseLimits& limits);
   RpcConnection(const RpcConnection&) = delete;
   RpcConnection& operator=(const RpcConnection&) = delete;
-  ~RpcConnection();
 
-  Stage stage() const { return stage_; }
+  Stage stage() const { return stream_.stage(); }
   // Why it closed, in words.
   const std::string& failure() const { return failure_; }
 
@@ -54,45 +52,28 @@ class RpcConnection {
   bool answer_begun() const { return answer_begun_; }
 
   // --- A turn ----------------------------------------------------------------------------
-  void flush(std::vector<Submission>& submissions);
-  bool owns(Token token) const { return token == token_; }
+  void flush(std::vector<Submission>& submissions) { stream_.flush(submissions); }
+  bool owns(Token token) const { return stream_.owns(token); }
   void short_send(const Completion& completion, std::vector<Submission>& submissions);
   // After the short sends, before all else: what was submitted and is not short is gone.
   void settle_send();
   void completed(const Completion& completion, std::vector<Submission>& submissions);
 
  private:
-  void connected(std::vector<Submission>& submissions);
+  void note_sent(uint64_t taken_before);
   void take_bytes(Bytes bytes, std::vector<Submission>& submissions);
-  void take_plaintext(Bytes bytes, std::vector<Submission>& submissions);
   void peer_closed(std::string why, std::vector<Submission>& submissions);
 
-  const std::string host_;
-  const std::shared_ptr<const ClientTlsContext> tls_context_;
-
-  Stage stage_ = Stage::closed;
+  ClientStream stream_;
   std::string failure_;
-  EngineAddress address_;  // a submitted connect points to it
-  int fd_ = -1;
-  Token token_;  // the lane in its lowest bits; another one for each socket
-
-  std::unique_ptr<ClientTls> tls_;
-  std::vector<std::byte> plain_;  // the request, until there is somebody to send it to …
-  std::vector<std::byte> wire_;   // … and then, encrypted where TLS is spoken
-  size_t wire_at_ = 0;            // taken by the kernel
-  size_t submitted_ = 0;          // of wire_, by the turn under way
-  bool wire_holds_request_ = false;
-  bool waits_writable_ = false;
-  bool poll_armed_ = false;
-  bool recv_armed_ = false;
-
-  bool asked_ = false;  // a request is under way
-  bool seen_ = false;   // some of it has left
-  bool answer_begun_ = false;
-  bool answered_ = false;
+  std::vector<std::byte> inbound_;
   HttpResponseParser parser_;
   std::string body_;
-  std::vector<std::byte> decrypted_;
+  uint64_t request_at_ = 0;  // where it begins, as the stream counts
+  bool asked_ = false;
+  bool seen_ = false;  // some of the request has left
+  bool answer_begun_ = false;
+  bool answered_ = false;
 };
 
 }  // namespace ringcast

@@ -90,7 +90,6 @@ class HttpRpcPool final : public RpcPool {
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<EngineAddress> addresses_;  // empty: to be asked for
   size_t next_address_ = 0;
-  Instant resolve_by_ = kNever;
 
   std::deque<Pending> waiting_;
   std::multimap<Instant, Pending> retries_;  // by when
@@ -261,19 +260,12 @@ HttpRpcPool::Link* HttpRpcPool::free_link() {
 
 bool HttpRpcPool::have_addresses(Instant now) {
   if (!addresses_.empty()) return true;
-  if (!resolver_.busy()) {
-    resolve_by_ = now + options_.timeout;
-    resolver_.ask(options_.url.host, options_.url.port);
-  }
+  resolver_.ask(options_.url.host, options_.url.port, now + options_.timeout);
   Resolver::Answer answer;
   if (!resolver_.take(answer)) {
-    if (now >= resolve_by_) {
-      resolve_by_ = kNever;  // said once; its answer still counts
-      note_failure("the name server does not answer for " + options_.url.host, now);
-    }
+    if (resolver_.late(now)) note_failure("the name server does not answer for " + options_.url.host, now);
     return false;
   }
-  resolve_by_ = kNever;
   addresses_ = std::move(answer.addresses);
   next_address_ = 0;
   if (!addresses_.empty()) return true;
@@ -335,7 +327,7 @@ Instant HttpRpcPool::next_deadline() const {
   }
   if (!retries_.empty()) by(retries_.begin()->first);
   if (!waiting_.empty()) by(waiting_.front().since + kWaitTimeouts * options_.timeout);
-  if (resolver_.busy()) by(resolve_by_);
+  by(resolver_.deadline());
   if (!farewells_.empty() && free && breaker_.state() != RpcBreaker::State::trying && !resolver_.busy()) {
     by(breaker_.state() == RpcBreaker::State::open ? std::max(next_farewell_at_, breaker_.open_until())
                                                    : next_farewell_at_);
@@ -522,13 +514,7 @@ void HttpRpcPool::end() {
   for (; !farewells_.empty(); farewells_.pop_front()) {
     give_up(std::move(farewells_.front()), RpcResult::unavailable);
   }
-  Instant now = monotonic_now();
-  const Instant until = now + kCloseGrace;
-  do {
-    completions_.clear();
-    now = backend_->turn(submissions_, completions_, std::min(until, now + milliseconds(10))).now;
-    submissions_.clear();
-  } while (backend_->operations_in_flight() > 0 && now < until);
+  await_closes(*backend_, submissions_, kCloseGrace);
 }
 
 }  // namespace

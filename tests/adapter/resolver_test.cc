@@ -51,8 +51,14 @@ TEST(Resolver, NobodyWaitsForANameServerThatHangs) {
                         finished->set_value();
                         return {};
                       });
-    resolver.ask("hangs", 1);
-    resolver.ask("another", 1);  // one at a time
+    const Instant by = Instant{} + seconds(5);
+    resolver.ask("hangs", 1, by);
+    resolver.ask("another", 1, by + seconds(5));  // one at a time
+    EXPECT_EQ(resolver.deadline(), by);
+    EXPECT_FALSE(resolver.late(by - milliseconds(1)));
+    EXPECT_TRUE(resolver.late(by));
+    EXPECT_FALSE(resolver.late(by + seconds(10)));  // said once
+    EXPECT_EQ(resolver.deadline(), kNever);
     Resolver::Answer answer;
     EXPECT_FALSE(resolver.take(answer));
     EXPECT_TRUE(resolver.busy());
