@@ -329,10 +329,6 @@ void Session::message(Opcode opcode, MutableBytes payload) {
   shard().counters().commands.add();
   Command& command = shard().command();
   decode_command(as_text(payload), command);
-  const bool means_something =
-      command.kind == Command::Kind::subscribe || command.kind == Command::Kind::unsubscribe ||
-      command.kind == Command::Kind::message || command.kind == Command::Kind::refresh;
-  if (hold_ && means_something) return wait_for_release(command);
   execute(command);
 }
 
@@ -359,17 +355,18 @@ void Session::execute(Command& command) {
   switch (command.kind) {
     case Command::Kind::pong:
       return;
-    case Command::Kind::refresh:
-      return refresh(command.data);
     case Command::Kind::unknown:
       return ignore("an unknown command");
     case Command::Kind::malformed:
       return ignore(command.problem);
+    case Command::Kind::refresh:
     case Command::Kind::subscribe:
     case Command::Kind::unsubscribe:
     case Command::Kind::message:
       break;
   }
+  if (hold_) return wait_for_release(command);
+  if (command.kind == Command::Kind::refresh) return refresh(command.data);
   SessionChannel* const channel = find(command.identifier);
   if (channel != nullptr && channel->state_ == SessionChannel::State::subscribing) {
     // Said again before it was answered: one answer is enough. Everything else about
