@@ -91,7 +91,7 @@ void CableSession::decide(const Exchange& exchange) {
     for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
   } else {
     for (const Named& named : named_) {
-      if (named.value.is_array()) continue;
+      if (!names_somebody(named.value)) continue;
       connection_->add_tags({named.name + ":" + std::string(named.value.text())});
     }
   }
@@ -104,10 +104,10 @@ void CableSession::decide(const Exchange& exchange) {
 }
 
 // What other processes know the connection by: models by their GlobalIDs, other text as it is,
-// all else as JSON. An identifier that is nil is not set, as in Rails.
+// all else as JSON.
 void CableSession::name_connection() {
   for (const auto& [name, value] : connection_->identifiers_.members()) {
-    if (value.is_null() || value.is_array()) continue;  // a list says what somebody may
+    if (!names_somebody(value)) continue;
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
     session_.identify(name, std::move(text), identifier_param(value));
   }
@@ -118,7 +118,7 @@ void CableSession::ask_application(const RequestData& data) {
   rpc_ = std::make_shared<RpcSession>(*core().rpc(), session_, data.exchange);
   std::string identifiers;
   for (const auto& [name, value] : connection_->identifiers_.members()) {
-    if (value.is_null() || value.is_array()) continue;
+    if (!names_somebody(value)) continue;
     identifiers += identifiers.empty() ? '{' : ',';
     append_json_string(identifiers, name);
     identifiers += ':';

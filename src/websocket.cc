@@ -7,11 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "auth/global_id.h"
 #include "base/utf8.h"
 #include "http_access.h"
-#include "protocol/cable.h"
 #include "server_core.h"
+#include "shard/identities.h"
 #include "shard/raw_socket.h"
 #include "shard/shard.h"
 #include "tagged_log.h"
@@ -51,19 +50,6 @@ class RawSession final : public Attachment {
   std::string tags_;
   WebSocket face_;
 };
-
-namespace {
-
-// As remote disconnects call it: empty if nobody knows who it is.
-std::string connection_name(const Json& identifiers) {
-  std::vector<std::string> params;
-  for (const auto& [name, value] : identifiers.members()) {
-    if (!value.is_array()) params.push_back(identifier_param(value));  // a list says what somebody may
-  }
-  return connection_identifier(std::vector<std::string_view>(params.begin(), params.end()));
-}
-
-}  // namespace
 
 bool WebSocketGate::identify(const RequestData& data, Json& identifiers) const {
   for (const IdentifierSource& source : core_.identity().sources) {
@@ -121,7 +107,7 @@ CallResult WebSocketGate::open(RawSocket& socket, const Exchange& exchange) {
   socket.attachment =
       std::make_unique<RawSession>(core_, socket, exchange.request.path(), std::move(identifiers));
   // Before anything is sent: whoever is in can be disconnected.
-  if (bearer != nullptr) socket.identify(connection_name(RawSession::of(socket).identifiers()));
+  if (bearer != nullptr) socket.identify(connection_identifier(RawSession::of(socket).identifiers()));
   if (!route_.open) return CallResult::ok;
   return guarded(core_.logger(), "open", [&] { route_.open(RawSession::of(socket).face()); });
 }

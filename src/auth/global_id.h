@@ -22,6 +22,12 @@ bool valid_global_id(std::string_view text);
 // is no GlobalID.
 std::string global_id_param(std::string_view global_id);
 
+// Whether an identifier's value is part of who it is. What is null is not set, as in Rails,
+// and a list says what somebody may.
+inline bool names_somebody(const Json& value) {
+  return !value.is_null() && !value.is_array();
+}
+
 // What the value of an identifier contributes to the name of its connection: a GlobalID
 // its param, as the model that it stands for would; any other text itself, all else its JSON.
 std::string identifier_param(const Json& value);

@@ -10,12 +10,16 @@
 
 namespace ringcast {
 
-std::string internal_channel_of(const Json& identifiers) {
+std::string connection_identifier(const Json& identifiers) {
   std::vector<std::string> params;
   for (const auto& [name, value] : identifiers.members()) {
-    if (!value.is_null() && !value.is_array()) params.push_back(identifier_param(value));
+    if (names_somebody(value)) params.push_back(identifier_param(value));
   }
-  const std::string name = connection_identifier(std::vector<std::string_view>(params.begin(), params.end()));
+  return connection_identifier(std::vector<std::string_view>(params.begin(), params.end()));
+}
+
+std::string internal_channel_of(const Json& identifiers) {
+  const std::string name = connection_identifier(identifiers);
   return name.empty() ? std::string() : internal_channel(name);
 }
 

@@ -21,8 +21,10 @@ namespace ringcast {
 class Shard;
 struct ServerContext;
 
-// The internal channel of connections with just these identifiers, an object of them all;
-// empty if there are none. What is null is not set, as in Rails.
+// What names connections with just these identifiers, an object of them all, to other
+// processes; empty if there are none that name somebody.
+std::string connection_identifier(const Json& identifiers);
+// Their internal channel; likewise.
 std::string internal_channel_of(const Json& identifiers);
 
 class Identities {
