@@ -22,23 +22,33 @@ Grant granted(SignedStream signed_stream) {
   return {{}, "the signed name " + std::string(describe(signed_stream.error))};
 }
 
-Grant grant(const Identity& identity, const StreamRequest& request, int64_t now_unix_ms) {
+// Why nobody streams by names of that kind here; null: they do.
+const char* switched_off(const Identity& identity, StreamRequest::Kind kind) {
   using Kind = StreamRequest::Kind;
-  switch (request.kind) {
+  switch (kind) {
     case Kind::turbo:
-      if (!identity.turbo_streams) return {{}, "turbo-streams is off"};
-      return granted(verify_turbo_stream(identity.cookies, request.text, now_unix_ms));
+      return identity.turbo_streams ? nullptr : "turbo-streams is off";
     case Kind::pubsub:
-      if (!identity.signed_streams) return {{}, "there is no streams-secret-file"};
-      return granted(verify_signed_stream(*identity.signed_streams, request.text));
+      return identity.signed_streams ? nullptr : "there is no streams-secret-file";
     case Kind::public_name:
-      if (!identity.public_streams) return {{}, "public-streams is off"};
-      return {std::string(request.text), {}};
+      return identity.public_streams ? nullptr : "public-streams is off";
     case Kind::cable_ready:
     case Kind::none:
       break;
   }
-  return {{}, "there is no such channel"};
+  return "there is no such channel";
+}
+
+Grant grant(const Identity& identity, const StreamRequest& request, int64_t now_unix_ms) {
+  using Kind = StreamRequest::Kind;
+  if (const char* const why = switched_off(identity, request.kind)) return {{}, why};
+  if (request.kind == Kind::turbo) {
+    return granted(verify_turbo_stream(identity.cookies, request.text, now_unix_ms));
+  }
+  if (request.kind == Kind::pubsub) {
+    return granted(verify_signed_stream(*identity.signed_streams, request.text));
+  }
+  return {std::string(request.text), {}};
 }
 
 class StreamChannel final : public ChannelHandler {
@@ -75,18 +85,7 @@ class StreamChannel final : public ChannelHandler {
 }  // namespace
 
 bool is_stream_channel(const Identity& identity, std::string_view channel, const Json& params) {
-  switch (stream_request(channel, params).kind) {
-    case StreamRequest::Kind::turbo:
-      return identity.turbo_streams;
-    case StreamRequest::Kind::pubsub:
-      return identity.signed_streams.has_value();
-    case StreamRequest::Kind::public_name:
-      return identity.public_streams;
-    case StreamRequest::Kind::cable_ready:
-    case StreamRequest::Kind::none:
-      break;
-  }
-  return false;
+  return switched_off(identity, stream_request(channel, params).kind) == nullptr;
 }
 
 std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
