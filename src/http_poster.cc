@@ -10,13 +10,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "adapter/client_tls.h"
 #include "base/bytes.h"
+#include "protocol/http_response_parser.h"
+#include "protocol/http_url.h"
 
 namespace ringcast {
 namespace {
@@ -24,18 +25,6 @@ namespace {
 constexpr timeval kAnswerWithin{30, 0};
 constexpr size_t kAnswerBytesMax = size_t{1} << 20;
 constexpr size_t kRecordsBytesMax = 16 * 1024;  // encrypted at a time
-
-// The value of a header in an answer's head, whose names are compared without case.
-std::string answer_header(const std::string& head, std::string_view name) {
-  for (size_t at = head.find("\r\n"); at != head.npos; at = head.find("\r\n", at + 2)) {
-    const size_t from = at + 2;
-    if (from + name.size() >= head.size() || head[from + name.size()] != ':') continue;
-    if (strncasecmp(head.data() + from, name.data(), name.size()) != 0) continue;
-    const size_t value = head.find_first_not_of(" \t", from + name.size() + 1);
-    return head.substr(value, head.find("\r\n", value) - value);
-  }
-  return {};
-}
 
 std::string broken() {
   const bool late = errno == EAGAIN || errno == EWOULDBLOCK;
@@ -62,8 +51,8 @@ class Line {
   std::string connect(const std::string& host, const std::string& port,
                       const std::shared_ptr<const ClientTlsContext>& tls);
   std::string send(std::string_view text);
-  // At least a byte more to the end of `text`.
-  std::string receive(std::string& text);
+  // What came next, a byte at least.
+  std::string receive(std::vector<std::byte>& bytes);
 
   // The other side has closed it, as servers do with connections that are idle.
   bool ended();
@@ -160,14 +149,14 @@ ssize_t Line::take(int flags) {
   return well && problem.empty() ? bytes : 0;
 }
 
-std::string Line::receive(std::string& text) {
+std::string Line::receive(std::vector<std::byte>& bytes) {
   while (received_.empty()) {
-    const ssize_t bytes = take(0);
-    if (bytes < 0) return broken();
-    if (bytes == 0 && received_.empty()) return "the server closed the connection";
+    const ssize_t got = take(0);
+    if (got < 0) return broken();
+    if (got == 0 && received_.empty()) return "the server closed the connection";
   }
-  text += as_text(received_);
-  received_.clear();
+  bytes.clear();
+  std::swap(bytes, received_);
   return {};
 }
 
@@ -186,35 +175,23 @@ struct HttpPoster::Core {
   std::string post_whole(const std::string& request, Answer& answer);
   std::string exchange(const std::string& request, Answer& answer);
 
-  std::string host, port, base, bearer;
+  HttpUrl url;
+  std::string bearer;
   std::shared_ptr<const ClientTlsContext> tls;  // null: plain
   Line line;
 };
 
 std::optional<HttpPoster> HttpPoster::to(std::string_view url, const HttpPosterOptions& options,
                                          std::string* error) {
-  const bool secure = url.starts_with("https://");
-  const auto no_address = [&] {
-    *error = "'" + std::string(url) + "' is no address such as http://127.0.0.1:8080";
+  std::string problem;
+  std::optional<HttpUrl> parsed = HttpUrl::parse(url, &problem);
+  if (!parsed) {
+    *error = "'" + std::string(url) + "' is no address such as http://127.0.0.1:8080: " + problem;
     return std::nullopt;
-  };
-  if (!secure && !url.starts_with("http://")) return no_address();
+  }
   auto core = std::make_unique<Core>();
-  std::string_view authority = url.substr(url.find("//") + 2);
-  if (const size_t slash = authority.find('/'); slash != authority.npos) {
-    core->base = authority.substr(slash);
-    while (core->base.ends_with('/')) core->base.pop_back();
-    authority = authority.substr(0, slash);
-  }
-  const size_t bracket = authority.rfind(']');
-  const size_t colon = authority.find(':', bracket == authority.npos ? 0 : bracket);
-  core->host = authority.substr(0, colon);
-  core->port = colon == authority.npos ? secure ? "443" : "80" : authority.substr(colon + 1);
-  if (core->host.empty() || core->port.empty() || authority.find('@') != authority.npos ||
-      core->port.find_first_not_of("0123456789") != std::string::npos) {
-    return no_address();
-  }
-  if (secure) {
+  core->url = std::move(*parsed);
+  if (core->url.tls) {
     core->tls =
         ClientTlsContext::create({.verify = options.tls_verify, .ca_file = options.tls_ca_file}, error);
     if (core->tls == nullptr) return std::nullopt;
@@ -230,7 +207,7 @@ HttpPoster::~HttpPoster() = default;
 HttpPoster::Answer HttpPoster::post(std::string_view path, std::string_view body) {
   Core& core = *core_;
   std::string request =
-      "POST " + core.base + std::string(path) + " HTTP/1.1\r\nHost: " + core.host + ":" + core.port +
+      "POST " + core.url.path + std::string(path) + " HTTP/1.1\r\nHost: " + core.url.authority +
       "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   if (!core.bearer.empty()) request += "Authorization: Bearer " + core.bearer + "\r\n";
   request.append("\r\n").append(body);
@@ -247,34 +224,42 @@ std::string HttpPoster::Core::post_whole(const std::string& request, Answer& ans
   // twice. So that the connection is gone is to be found out before.
   if (line.open() && line.ended()) line.close();
   if (!line.open()) {
-    const std::string name = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
-    if (std::string problem = line.connect(name, port, tls); !problem.empty()) return problem;
+    if (std::string problem = line.connect(url.host, std::to_string(url.port), tls); !problem.empty()) {
+      return problem;
+    }
   }
   return exchange(request, answer);
 }
 
 std::string HttpPoster::Core::exchange(const std::string& request, Answer& answer) {
+  using Kind = HttpResponseParser::Event::Kind;
   // It may have answered before it had read everything.
   const std::string unsent = line.send(request);
-  std::string received;
-  size_t head = std::string::npos, whole = 0;
+  HttpResponseParser parser({.body_bytes_max = kAnswerBytesMax});
+  std::vector<std::byte> received;
+  Bytes input;
   for (;;) {
-    if (head == received.npos && (head = received.find("\r\n\r\n")) != received.npos) {
-      head += 4;
-      answer.status = std::atoi(received.c_str() + std::min<size_t>(received.size(), 9));
-      whole =
-          head + std::strtoul(answer_header(received.substr(0, head), "content-length").c_str(), nullptr, 10);
-      if (whole > kAnswerBytesMax) return "the answer is too long";
-    }
-    if (head != received.npos && received.size() >= whole) break;
-    if (received.size() > kAnswerBytesMax) return "the answer is too long";
-    if (std::string problem = line.receive(received); !problem.empty()) {
-      return unsent.empty() ? problem : unsent;
+    const HttpResponseParser::Event event = parser.next(input);
+    switch (event.kind) {
+      case Kind::need_more:
+        if (std::string problem = line.receive(received); !problem.empty()) {
+          return unsent.empty() ? problem : unsent;
+        }
+        input = received;
+        break;
+      case Kind::head:
+        break;
+      case Kind::body:
+        answer.body += as_text(event.body);
+        break;
+      case Kind::complete:
+        answer.status = parser.status();
+        if (!parser.keep_alive() || !input.empty()) line.close();
+        return {};
+      case Kind::error:
+        return std::string(event.reason);
     }
   }
-  answer.body = received.substr(head, whole - head);
-  if (strcasecmp(answer_header(received.substr(0, head), "connection").c_str(), "close") == 0) line.close();
-  return {};
 }
 
 }  // namespace ringcast

@@ -14,6 +14,11 @@ std::string derived_secret(std::string_view application_secret) {
   return HmacKey(as_bytes(application_secret), Digest::sha256).sign_hex("rpc-cable");
 }
 
+// AnyCable's other way of being asked, which those who come from there may have.
+bool looks_like_grpc(std::string_view url) {
+  return url.starts_with("grpc") || (url.find("://") == url.npos && url.find(':') != url.npos);
+}
+
 std::string read_rpc_secret(const Options& options, std::string& secret) {
   if (!options.rpc_secret_file.empty()) {
     if (std::string problem = read_secret("rpc-secret-file", options.rpc_secret_file, secret);
@@ -36,7 +41,11 @@ std::string read_rpc_secret(const Options& options, std::string& secret) {
 
 std::optional<RpcPlan> plan_rpc(const Options& options, std::string* error) {
   RpcPlan plan;
-  const std::optional<RpcUrl> url = RpcUrl::parse(options.rpc_url, error);
+  if (looks_like_grpc(options.rpc_url)) {
+    *error = "rpc-url: calls go over HTTP, as in http://127.0.0.1:3000/_anycable; gRPC is not spoken";
+    return {};
+  }
+  const std::optional<HttpUrl> url = HttpUrl::parse(options.rpc_url, error);
   if (!url) {
     *error = "rpc-url: " + *error;
     return {};

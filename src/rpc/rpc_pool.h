@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "io/make_backend.h"
 #include "rpc/rpc_messages.h"
-#include "rpc/rpc_url.h"
+#include "protocol/http_url.h"
 
 namespace ringcast {
 
@@ -61,7 +61,7 @@ struct RpcCall {
 };
 
 struct RpcPoolOptions {
-  RpcUrl url = {};
+  HttpUrl url = {};
   std::string secret = {};  // Authorization: Bearer; empty: no such header
   ClientTlsOptions tls = {};
   BackendKind backend = BackendKind::automatic;

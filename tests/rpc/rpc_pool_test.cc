@@ -29,7 +29,7 @@ std::string url_of(uint16_t port) {
 struct Pool {
   explicit Pool(std::string_view url, RpcPoolOptions options = {}) {
     std::string error;
-    options.url = RpcUrl::parse(url, &error).value();
+    options.url = HttpUrl::parse(url, &error).value();
     pool = RpcPool::create(std::move(options), lines.logger(), &error);
     EXPECT_NE(pool, nullptr) << error;
     pool->start();

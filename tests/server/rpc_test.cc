@@ -167,6 +167,8 @@ TEST(Rpc, BadOptionsAreToldInASentence) {
   };
   EXPECT_EQ(problem([](Options&) {}), "");
   EXPECT_NE(problem([](Options& o) { o.rpc_url = "localhost:50051"; }).find("gRPC"), std::string::npos);
+  EXPECT_NE(problem([](Options& o) { o.rpc_url = "grpc://localhost:50051"; }).find("gRPC"),
+            std::string::npos);
   EXPECT_NE(problem([](Options& o) { o.rpc_headers = {"a b"}; }).find("rpc-headers"), std::string::npos);
   EXPECT_NE(problem([](Options& o) { o.rpc_secret_file = "/nowhere"; }).find("rpc-secret-file"),
             std::string::npos);

@@ -1,4 +1,4 @@
-#include "rpc/rpc_url.h"
+#include "protocol/http_url.h"
 
 #include <charconv>
 
@@ -6,20 +6,18 @@
 
 namespace ringcast {
 
-std::optional<RpcUrl> RpcUrl::parse(std::string_view text, std::string* error) {
+std::optional<HttpUrl> HttpUrl::parse(std::string_view text, std::string* error) {
   const auto refuse = [&](const char* why) {
     *error = why;
     return std::nullopt;
   };
-  RpcUrl url;
+  HttpUrl url;
   if (text.starts_with("http://")) {
     text.remove_prefix(7);
   } else if (text.starts_with("https://")) {
     url.tls = true;
     url.port = 443;
     text.remove_prefix(8);
-  } else if (text.starts_with("grpc") || (text.find("://") == text.npos && text.find(':') != text.npos)) {
-    return refuse("calls go over HTTP, as in http://127.0.0.1:3000/_anycable; gRPC is not spoken");
   } else {
     return refuse("it begins with http:// or https://");
   }
@@ -35,6 +33,7 @@ std::optional<RpcUrl> RpcUrl::parse(std::string_view text, std::string* error) {
   while (url.path.ends_with('/')) url.path.pop_back();
   const std::optional<HostPort> host = parse_host(url.authority);
   if (!host || host->host.empty()) return refuse("its host is malformed");
+  if (url.authority.ends_with(':')) return refuse("its port is none");
   url.host = host->host;
   if (url.host.starts_with('[')) url.host = url.host.substr(1, url.host.size() - 2);
   if (!host->port.empty()) {

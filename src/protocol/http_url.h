@@ -1,5 +1,5 @@
-// Where an application answers calls, as a URL says it: http://host[:port][/path] or
-// https://…; the method's name is appended to the path. Values only; any thread.
+// Whom we are the client of, as a URL says it: http://host[:port][/path] or https://…; what is
+// asked for is appended to the path. Values only; any thread.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace ringcast {
 
-struct RpcUrl {
+struct HttpUrl {
   bool tls = false;
   std::string host;  // a name or an address, without brackets
   uint16_t port = 80;
@@ -17,7 +17,7 @@ struct RpcUrl {
   std::string authority;  // as a Host header has it
 
   // On failure `*error` is one sentence.
-  static std::optional<RpcUrl> parse(std::string_view text, std::string* error);
+  static std::optional<HttpUrl> parse(std::string_view text, std::string* error);
 
   std::string to_string() const { return (tls ? "https://" : "http://") + authority + path; }
 };
