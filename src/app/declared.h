@@ -2,6 +2,7 @@
 // (declared_reader.h), then immutable and shared by all shards; a reload makes another.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "app/condition.h"
 #include "app/template.h"
+#include "ringcast/options.h"
 
 namespace ringcast {
 
@@ -25,6 +27,10 @@ struct MessageLimits {
   RateLimit rate;              // of one subscription or socket
   uint64_t bytes = 0;          // of what the client sent; 0: Options::max_message_bytes
   uint64_t payload_bytes = 0;  // of what is broadcast for it; likewise
+
+  uint64_t payload_bytes_max(const Options& server) const {
+    return payload_bytes == 0 ? server.max_message_bytes : std::min(payload_bytes, server.max_message_bytes);
+  }
 };
 
 // [channel.action.NAME]

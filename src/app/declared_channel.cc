@@ -7,16 +7,6 @@
 #include "ringcast/server.h"
 
 namespace ringcast {
-namespace {
-
-// Zero is the server's own bound.
-uint64_t bound_of(uint64_t bytes, const Server& server) {
-  const uint64_t most = server.options().max_message_bytes;
-  return bytes == 0 ? most : std::min(bytes, most);
-}
-
-}  // namespace
-
 std::unique_ptr<Channel> DeclaredChannel::find(const DeclaredRules& rules, std::string_view name) {
   DeclaredRules::Held held = rules.hold();
   const ChannelRules* const channel = held->channel(name);
@@ -69,7 +59,6 @@ void DeclaredChannel::act(const ActionRules& action, const Json& data) {
   if (!pass(action)) return refuse(Refusal::rate, action.name, "more than its rate");
   // One for each thread: as long as the longest message there was.
   thread_local std::string text;
-  const Server& server = this->server();
   if (action.limits.bytes != 0) {
     text.clear();
     data.dump_to(text);
@@ -93,7 +82,7 @@ void DeclaredChannel::act(const ActionRules& action, const Json& data) {
   }
   using Rendering = PayloadTemplate::Rendering;
   const Rendering rendering =
-      action.broadcast.render(values, bound_of(action.limits.payload_bytes, server), text);
+      action.broadcast.render(values, action.limits.payload_bytes_max(server().options()), text);
   if (rendering != Rendering::ok) {
     return refuse(Refusal::payload, action.name,
                   rendering == Rendering::too_deep ? "too deep a payload" : "too large a payload");

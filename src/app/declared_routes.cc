@@ -114,9 +114,7 @@ class DeclaredRoute {
     return values;
   }
   static uint64_t most(const Place& place, const WebSocket& socket) {
-    const uint64_t all = socket.server().options().max_message_bytes;
-    const uint64_t own = place.route->limits.payload_bytes;
-    return own == 0 ? all : std::min(own, all);
+    return place.route->limits.payload_bytes_max(socket.server().options());
   }
 
   // The rules of now.
