@@ -134,35 +134,41 @@ void append_stages(std::string& out, const std::vector<std::unique_ptr<Shard>>& 
   }
 }
 
-void append_adapter(std::string& out, const AdapterState& state) {
-  const struct {
-    const char* name;
-    const char* type;
-    const char* help;
-    uint64_t value;
-  } samples[] = {
-      {"ringcast_adapter_up", "gauge", "Whether what is published comes back.", state.up},
-      {"ringcast_adapter_reconnects_total", "counter", "Times the engine came back.", state.reconnects},
-      {"ringcast_adapter_gaps_total", "counter", "Interruptions in which messages may have been missed.",
-       state.gaps},
-      {"ringcast_adapter_published_total", "counter", "Publishes the engine acknowledged.", state.published},
-      {"ringcast_adapter_refused_total", "counter", "Publishes it answered with an error.",
-       state.publish_refused},
-      {"ringcast_adapter_lost_total", "counter", "Publishes sent and never answered.", state.publish_lost},
-      {"ringcast_adapter_received_total", "counter", "Messages received from it.", state.received},
-      {"ringcast_adapter_malformed_total", "counter", "Envelopes that are none.", state.malformed},
-      {"ringcast_adapter_queued_messages", "gauge", "Publishes not yet sent.", state.queued_messages},
-      {"ringcast_adapter_queued_bytes", "gauge", "Their bytes.", state.queued_bytes},
-      {"ringcast_adapter_unacknowledged", "gauge", "Publishes sent and not yet answered.",
-       state.unacknowledged},
-      {"ringcast_adapter_streams", "gauge", "Streams subscribed there.", state.streams},
-      {"ringcast_adapter_lag_microseconds", "gauge", "The last message to ourselves, there and back.",
-       state.canary_us},
-  };
-  for (const auto& sample : samples) {
-    append_head(out, sample.name, sample.type, sample.help);
-    append_sample(out, sample.name, {}, sample.value);
+// One figure for the whole server.
+struct Figure {
+  const char* name;
+  const char* type;
+  const char* help;
+  uint64_t value;
+};
+
+void append_figures(std::string& out, std::initializer_list<Figure> figures) {
+  for (const Figure& figure : figures) {
+    append_head(out, figure.name, figure.type, figure.help);
+    append_sample(out, figure.name, {}, figure.value);
   }
+}
+
+void append_adapter(std::string& out, const AdapterState& state) {
+  append_figures(
+      out,
+      {{"ringcast_adapter_up", "gauge", "Whether what is published comes back.", state.up},
+       {"ringcast_adapter_reconnects_total", "counter", "Times the engine came back.", state.reconnects},
+       {"ringcast_adapter_gaps_total", "counter", "Interruptions in which messages may have been missed.",
+        state.gaps},
+       {"ringcast_adapter_published_total", "counter", "Publishes the engine acknowledged.", state.published},
+       {"ringcast_adapter_refused_total", "counter", "Publishes it answered with an error.",
+        state.publish_refused},
+       {"ringcast_adapter_lost_total", "counter", "Publishes sent and never answered.", state.publish_lost},
+       {"ringcast_adapter_received_total", "counter", "Messages received from it.", state.received},
+       {"ringcast_adapter_malformed_total", "counter", "Envelopes that are none.", state.malformed},
+       {"ringcast_adapter_queued_messages", "gauge", "Publishes not yet sent.", state.queued_messages},
+       {"ringcast_adapter_queued_bytes", "gauge", "Their bytes.", state.queued_bytes},
+       {"ringcast_adapter_unacknowledged", "gauge", "Publishes sent and not yet answered.",
+        state.unacknowledged},
+       {"ringcast_adapter_streams", "gauge", "Streams subscribed there.", state.streams},
+       {"ringcast_adapter_lag_microseconds", "gauge", "The last message to ourselves, there and back.",
+        state.canary_us}});
 }
 
 void append_rpc(std::string& out, const RpcService& service) {
@@ -188,25 +194,16 @@ void append_rpc(std::string& out, const RpcService& service) {
     out.append("ringcast_rpc_seconds_sum{").append(labels).append("} ").append(sum).append("\n");
     append_sample(out, "ringcast_rpc_seconds_count", labels, read(counters.answers[method]));
   }
-  const struct {
-    const char* name;
-    const char* type;
-    const char* help;
-    uint64_t value;
-  } samples[] = {
-      {"ringcast_rpc_in_flight", "gauge", "Calls under way.", read(counters.in_flight)},
-      {"ringcast_rpc_pending", "gauge", "Calls that wait.", read(counters.pending)},
-      {"ringcast_rpc_connections", "gauge", "Connections to the application.", read(counters.connections)},
-      {"ringcast_rpc_breaker_open", "gauge", "Whether calls fail without being made.",
-       counters.breaker_open.load(std::memory_order_relaxed)},
-      {"ringcast_rpc_retries_total", "counter", "Attempts after the first of a call.",
-       read(counters.retries)},
-      {"ringcast_rpc_stale_total", "counter", "Answers for connections that had gone.", service.stale()},
-  };
-  for (const auto& sample : samples) {
-    append_head(out, sample.name, sample.type, sample.help);
-    append_sample(out, sample.name, {}, sample.value);
-  }
+  append_figures(
+      out,
+      {{"ringcast_rpc_in_flight", "gauge", "Calls under way.", read(counters.in_flight)},
+       {"ringcast_rpc_pending", "gauge", "Calls that wait.", read(counters.pending)},
+       {"ringcast_rpc_connections", "gauge", "Connections to the application.", read(counters.connections)},
+       {"ringcast_rpc_breaker_open", "gauge", "Whether calls fail without being made.",
+        counters.breaker_open.load(std::memory_order_relaxed)},
+       {"ringcast_rpc_retries_total", "counter", "Attempts after the first of a call.",
+        read(counters.retries)},
+       {"ringcast_rpc_stale_total", "counter", "Answers for connections that had gone.", service.stale()}});
 }
 
 }  // namespace
