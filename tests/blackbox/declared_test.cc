@@ -1,8 +1,6 @@
 // Channels and routes that a configuration file declares, over real sockets: README's own
 // examples, then limits, what a reload changes and what a broken file does not.
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@
 #include "blackbox/client.h"
 #include "blackbox/probes.h"
 #include "blackbox/server_process.h"
+#include "blackbox/tokens.h"
 #include "support/secret_file.h"
 
 namespace ringcast::blackbox {
@@ -48,25 +47,9 @@ class DeclaredServer : public ::testing::Test {
     return examples;
   }
 
-  static std::string encoded(std::string_view text) {
-    std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
-    out.resize(static_cast<size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                                   reinterpret_cast<const unsigned char*>(text.data()),
-                                                   static_cast<int>(text.size()))));
-    for (char& c : out) c = c == '+' ? '-' : c == '/' ? '_' : c;
-    while (out.ends_with('=')) out.pop_back();
-    return out;
-  }
-
   // A header with a token of these claims.
   static std::string bearer(std::string_view claims) {
-    const std::string text = encoded(R"({"alg":"HS256","typ":"JWT"})") + "." + encoded(claims);
-    unsigned char mac[EVP_MAX_MD_SIZE];
-    unsigned bytes = 0;
-    HMAC(EVP_sha256(), kSecret.data(), static_cast<int>(kSecret.size()),
-         reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac, &bytes);
-    return "Authorization: Bearer " + text + "." + encoded({reinterpret_cast<const char*>(mac), bytes}) +
-           "\r\n";
+    return "Authorization: Bearer " + jwt(kSecret, claims) + "\r\n";
   }
 
   // With the secret's file where it is; the listed address gives way to the test's own.
@@ -196,9 +179,9 @@ TEST_F(DeclaredServer, ReadmesChannels) {
   const std::string notifications = R"({"channel":"NotificationsChannel"})";
   ASSERT_TRUE(subscribe(ann, notifications));
   ASSERT_TRUE(subscribe(bob, notifications));
-  ASSERT_EQ(post("/_broadcast", envelope("notifications:" + encoded("gid://board/User/ann"), R"({"n":1})")),
+  ASSERT_EQ(post("/_broadcast", envelope("notifications:" + base64url("gid://board/User/ann"), R"({"n":1})")),
             201);
-  ASSERT_EQ(post("/_broadcast", envelope("notifications:" + encoded("gid://board/User/bob"), R"({"n":2})")),
+  ASSERT_EQ(post("/_broadcast", envelope("notifications:" + base64url("gid://board/User/bob"), R"({"n":2})")),
             201);
   EXPECT_EQ(next(ann), cable_broadcast(notifications, R"({"n":1})"));
   EXPECT_EQ(next(bob), cable_broadcast(notifications, R"({"n":2})")) << "and nothing of ann's";
@@ -206,7 +189,7 @@ TEST_F(DeclaredServer, ReadmesChannels) {
   const std::string comments = R"({"channel":"CommentsChannel","post_id":"3"})";
   ASSERT_TRUE(subscribe(ann, comments));
   EXPECT_FALSE(subscribe(ann, R"({"channel":"CommentsChannel","post_id":"3/4"})"));
-  ASSERT_EQ(post("/_broadcast", envelope("comments:" + encoded("gid://board/Post/3"), R"("new")")), 201);
+  ASSERT_EQ(post("/_broadcast", envelope("comments:" + base64url("gid://board/Post/3"), R"("new")")), 201);
   EXPECT_EQ(next(ann), cable_broadcast(comments, R"("new")"));
   ann.send(cable_perform(comments, R"({"action":"typing"})"));
   EXPECT_EQ(next(ann), cable_broadcast(comments, R"({"typing":"gid://board/User/ann"})"));

@@ -2,8 +2,6 @@
 // also when they expire on an open socket; streams by signed name; foreign origins.
 // Signs with OpenSSL itself and shares no code with src/auth.
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <chrono>
 #include <memory>
@@ -14,6 +12,7 @@
 #include "blackbox/cable.h"
 #include "blackbox/client.h"
 #include "blackbox/server_process.h"
+#include "blackbox/tokens.h"
 #include "support/secret_file.h"
 #include "support/vectors.h"
 
@@ -41,25 +40,6 @@ std::string form_encoded(std::string_view text) {
 
 std::string cookie(std::string_view value) {
   return "Cookie: theme=dark; user_id=" + form_encoded(value) + "\r\n";
-}
-
-std::string base64url(std::string_view text) {
-  std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
-  out.resize(static_cast<size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                                 reinterpret_cast<const unsigned char*>(text.data()),
-                                                 static_cast<int>(text.size()))));
-  for (char& c : out) c = c == '+' ? '-' : c == '/' ? '_' : c;
-  while (out.ends_with('=')) out.pop_back();
-  return out;
-}
-
-std::string jwt(std::string_view secret, std::string_view claims) {
-  const std::string text = base64url(R"({"alg":"HS256","typ":"JWT"})") + "." + base64url(claims);
-  unsigned char mac[EVP_MAX_MD_SIZE];
-  unsigned bytes = 0;
-  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-       reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac, &bytes);
-  return text + "." + base64url({reinterpret_cast<const char*>(mac), bytes});
 }
 
 int64_t unix_ms() {

@@ -3,7 +3,6 @@
 // refused with a reason.
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "rpc/rpc_messages.h"
 #include "support/http_answer_script.h"
@@ -14,18 +13,6 @@ using namespace ringcast;
 
 constexpr HttpResponseLimits kLimits{
     .head_bytes_max = 512, .headers_max = 10, .body_bytes_max = 1024, .chunk_line_bytes_max = 32};
-
-std::vector<size_t> cuts_of(std::string_view wire) {
-  uint32_t state = 2166136261u;
-  for (const char c : wire) state = (state ^ static_cast<uint8_t>(c)) * 16777619u;
-  std::vector<size_t> cuts;
-  for (size_t at = 0; at < wire.size();) {
-    state = state * 1664525u + 1013904223u;
-    at += (state >> 16) % (state >> 28 == 0 ? 200 : 12);
-    cuts.push_back(std::min(at, wire.size()));
-  }
-  return cuts;
-}
 
 void decode(std::string_view body) {
   std::string_view problem;

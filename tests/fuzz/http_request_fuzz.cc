@@ -23,19 +23,6 @@ constexpr HttpLimits kLimits{.request_line_bytes_max = 512,
                              .chunk_extension_bytes_max = 64,
                              .trailer_bytes_max = 64};
 
-// Offsets from a small generator seeded with the bytes: a crash replays from its file alone.
-std::vector<size_t> cuts_of(std::string_view wire) {
-  uint32_t state = 2166136261u;
-  for (const char c : wire) state = (state ^ static_cast<uint8_t>(c)) * 16777619u;
-  std::vector<size_t> cuts;
-  for (size_t at = 0; at < wire.size();) {
-    state = state * 1664525u + 1013904223u;
-    at += (state >> 16) % (state >> 28 == 0 ? 200 : 12);
-    cuts.push_back(std::min(at, wire.size()));
-  }
-  return cuts;
-}
-
 // One head: lines ending in CRLF, printable, and one empty line right before the body.
 void require_one_head(std::string_view text) {
   const size_t end = text.find("\r\n\r\n");
