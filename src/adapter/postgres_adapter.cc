@@ -79,8 +79,8 @@ class PostgresAdapter final : public Adapter {
 
   // Hosts with an address each, as far as they are resolved; used once all are.
   std::vector<PostgresTarget::Host> hosts_;
-  size_t resolved_ = 0;          // of the target's
-  std::string resolve_error_;    // the last
+  size_t resolved_ = 0;        // of the target's
+  std::string resolve_error_;  // the last
   Instant retry_sink_at_ = kNever;
 
   std::thread thread_;  // last: it uses all of the above

@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "io/make_backend.h"
-#include "rpc/rpc_messages.h"
 #include "protocol/http_url.h"
+#include "rpc/rpc_messages.h"
 
 namespace ringcast {
 
