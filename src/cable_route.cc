@@ -38,6 +38,10 @@ CableRoute& CableRoute::tags(
   return *this;
 }
 
+bool CableRoute::valid_action(std::string_view name) {
+  return is_dispatchable_action(name);
+}
+
 CableRoute& CableRoute::channels(std::function<std::unique_ptr<Channel>(std::string_view name)> find) {
   definition_->finders.push_back(std::move(find));
   return *this;
@@ -68,7 +72,7 @@ CableRoute& CableRoute::add_channel(std::string_view name, std::function<std::un
   internal::ChannelDefinition channel{.name = std::string(name), .make = std::move(make), .actions = {}};
   for (NamedAction& action : actions) {
     // A client that could call `subscribed` would get every broadcast twice.
-    if (!is_dispatchable_action(action.name) && definition_->problem.empty()) {
+    if (!valid_action(action.name) && definition_->problem.empty()) {
       definition_->problem = "'" + action.name + "' of channel " + channel.name + " cannot be an action";
     }
     channel.actions.insert_or_assign(std::move(action.name), std::move(action.call));

@@ -81,7 +81,7 @@ class CableRoute {
 
   // A channel under the name clients use, and the actions they may call besides
   // `receive`. The server's own names (subscribed, unsubscribed, what begins with _ or
-  // $) cannot be actions: start() says so.
+  // $) cannot be actions (valid_action()): start() says so.
   template <std::derived_from<Channel> T>
   CableRoute& channel(std::string_view name, std::initializer_list<ChannelAction<T>> actions = {}) {
     std::vector<NamedAction> named;
@@ -99,6 +99,9 @@ class CableRoute {
     return add_channel(
         name, [make = std::move(make)] { return std::unique_ptr<Channel>(make()); }, std::move(named));
   }
+
+  // Whether clients can call an action of that name.
+  static bool valid_action(std::string_view name);
 
   // Channels that are found by name when somebody subscribes; their actions reach
   // Channel::perform(). Asked before what stands above is looked up, on all shards at once;

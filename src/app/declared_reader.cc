@@ -265,10 +265,7 @@ void DeclarationReader::read_action(std::string_view name, const toml::node& nod
   ActionRules action;
   action.name = name;
   Keys keys(*this, *table, what);
-  if (name.empty() || name.front() == '_' || name.front() == '$' || name == "subscribed" ||
-      name == "unsubscribed" || name == "connect" || name == "disconnect") {
-    keys.complain("nobody can call an action of that name");
-  }
+  if (!CableRoute::valid_action(name)) keys.complain("nobody can call an action of that name");
   if (const toml::node* const broadcast = keys.find("broadcast")) {
     if (auto payload = read_payload(*broadcast, keys.about("broadcast"), kActing)) {
       action.broadcast = std::move(*payload);
