@@ -354,10 +354,6 @@ PayloadTemplate::Rendering PayloadTemplate::render(const TemplateValues& values,
   return Rendering::ok;
 }
 
-bool PayloadTemplate::uses(TemplateRoot root) const {
-  return std::ranges::any_of(placeholders(), [root](const Placeholder* one) { return one->root() == root; });
-}
-
 std::vector<const Placeholder*> PayloadTemplate::placeholders() const {
   std::vector<const Placeholder*> found;
   for (const Piece& piece : pieces_) {

@@ -136,8 +136,6 @@ class PayloadTemplate {
   // Replaces `out`, and stops when it is past `bytes_max`.
   Rendering render(const TemplateValues& values, size_t bytes_max, std::string& out) const;
 
-  // Whether a placeholder names that root.
-  bool uses(TemplateRoot root) const;
   // All placeholders.
   std::vector<const Placeholder*> placeholders() const;
 

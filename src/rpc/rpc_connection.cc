@@ -15,7 +15,7 @@ RpcConnection::RpcConnection(uint16_t lane, std::string host, std::shared_ptr<co
     : stream_(Token{lane}, uint64_t{1} << 16, std::move(host), std::move(tls)), parser_(limits) {}
 
 void RpcConnection::open(const EngineAddress& address, std::vector<Submission>& submissions) {
-  asked_ = seen_ = answer_begun_ = answered_ = false;
+  asked_ = seen_ = answered_ = false;
   parser_.abandon();
   body_.clear();
   failure_ = stream_.open(address, submissions);
@@ -32,7 +32,7 @@ void RpcConnection::close(std::string why, std::vector<Submission>& submissions)
 void RpcConnection::request(std::string_view head, std::string_view body) {
   RC_ASSERT(!asked_);
   asked_ = true;
-  seen_ = answer_begun_ = answered_ = false;
+  seen_ = answered_ = false;
   request_at_ = stream_.appended();
   for (const std::string_view part : {head, body}) stream_.append(as_bytes(part));
 }
@@ -75,7 +75,6 @@ void RpcConnection::completed(const Completion& completion, std::vector<Submissi
 
 void RpcConnection::take_bytes(Bytes bytes, std::vector<Submission>& submissions) {
   if (!asked_ || answered_) return close("the application spoke without being asked", submissions);
-  answer_begun_ = true;
   for (;;) {
     using Kind = HttpResponseParser::Event::Kind;
     const HttpResponseParser::Event event = parser_.next(bytes);
@@ -100,7 +99,7 @@ void RpcConnection::take_bytes(Bytes bytes, std::vector<Submission>& submissions
 
 void RpcConnection::peer_closed(std::string why, std::vector<Submission>& submissions) {
   if (why.empty()) why = "closed by the application";
-  if (asked_ && !answered_ && answer_begun_) {
+  if (asked_ && !answered_ && answer_begun()) {
     const HttpResponseParser::Event event = parser_.closed();
     answered_ = event.kind == HttpResponseParser::Event::Kind::complete;
     if (!answered_) why = event.reason;
@@ -123,7 +122,7 @@ Duration RpcConnection::keep_alive_for(Duration at_most) const {
 
 void RpcConnection::forget_answer() {
   RC_ASSERT(answered_);
-  asked_ = answered_ = answer_begun_ = seen_ = false;
+  asked_ = answered_ = seen_ = false;
   parser_.reset();
   body_.clear();
 }

@@ -49,7 +49,7 @@ class RpcConnection {
   // Of the request under way, also after the close: nobody can have seen any of it.
   bool unseen() const { return !seen_; }
   // And whether anything of an answer has come.
-  bool answer_begun() const { return answer_begun_; }
+  bool answer_begun() const { return parser_.begun(); }
 
   // --- A turn ----------------------------------------------------------------------------
   void flush(std::vector<Submission>& submissions) { stream_.flush(submissions); }
@@ -72,7 +72,6 @@ class RpcConnection {
   uint64_t request_at_ = 0;  // where it begins, as the stream counts
   bool asked_ = false;
   bool seen_ = false;  // some of the request has left
-  bool answer_begun_ = false;
   bool answered_ = false;
 };
 
