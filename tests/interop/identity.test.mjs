@@ -2,7 +2,6 @@
 // with tokens it renews, and in Chromium a page's cookie and the stream elements of @hotwired/turbo-rails.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -15,6 +14,7 @@ import { createCable } from "@anycable/core";
 import { chromium } from "playwright-core";
 import WebSocket from "ws";
 import { Inbox, Server, freePort } from "./server.mjs";
+import { inSeconds, kStreamsSecret, kTokenSecret, signedName, token } from "./tokens.mjs";
 
 globalThis.self = globalThis;
 globalThis.addEventListener = () => {};
@@ -28,22 +28,9 @@ const actioncable = require("@rails/actioncable");
 const recorded = JSON.parse(readFileSync(new URL("../data/cookies_rails72.json", import.meta.url)));
 const kCookie = recorded.signed.find(({ key, value, digest }) => key === "hex128" && value === 1 && digest === "default").cookie_value;
 const kForged = kCookie.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
-const kTokenSecret = "the secret of tokens, long enough for anybody";
-const kStreamsSecret = "streams-secret";
 // Signed by ActiveSupport for "chat:room", with that secret_key_base.
 const kTurboSecret = "0123456789abcdef".repeat(8);
 const kTurboName = "ImNoYXQ6cm9vbSI=--11d564e54154ef3b510f793bf52815c746c9d03e2a5e57d7f3551b7813e42834";
-
-const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-const hmac = (secret, text) => createHmac("sha256", secret).update(text);
-function token(claims) {
-  const text = `${base64url({ alg: "HS256", typ: "JWT" })}.${base64url(claims)}`;
-  return `${text}.${hmac(kTokenSecret, text).digest("base64url")}`;
-}
-function signedName(name) {
-  const text = Buffer.from(JSON.stringify(name)).toString("base64");
-  return `${text}--${hmac(kStreamsSecret, text).digest("hex")}`;
-}
 
 let folder;
 const file = (name, content) => {
@@ -145,10 +132,10 @@ describe("@anycable/core", () => {
   test("renews a token that expires while it is connected, and keeps its subscription", async () => {
     let renewals = 0;
     const cable = connect({
-      auth: { token: token(claims({ exp: Math.floor(Date.now() / 1000) + 3 })) },
+      auth: { token: token(claims({ exp: inSeconds(3) })) },
       tokenRefresher: async (transport) => {
         ++renewals;
-        transport.setToken(token(claims({ exp: Math.floor(Date.now() / 1000) + 3600 })));
+        transport.setToken(token(claims({ exp: inSeconds(3600) })));
       },
     });
     const channel = cable.streamFromSigned(signedName("renewed"));

@@ -2,7 +2,6 @@
 // killed and comes back, and talks nonsense.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,6 +12,7 @@ import { createCable } from "@anycable/core";
 import WebSocket from "ws";
 import { Rpc, rubyInstalled } from "./apps.mjs";
 import { Inbox, Server, freePort, until } from "./server.mjs";
+import { inSeconds, kStreamsSecret, kTokenSecret, signedName, token } from "./tokens.mjs";
 
 globalThis.self = globalThis;
 globalThis.addEventListener = () => {};
@@ -21,19 +21,6 @@ globalThis.document = { visibilityState: "visible", addEventListener() {}, remov
 
 const require = createRequire(import.meta.url);
 const actioncable = require("@rails/actioncable");
-
-const kTokenSecret = "the secret of tokens, long enough for anybody";
-const kStreamsSecret = "streams-secret";
-const hmac = (secret, text) => createHmac("sha256", secret).update(text);
-function token(claims) {
-  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
-  return `${text}.${hmac(kTokenSecret, text).digest("base64url")}`;
-}
-function signedName(name) {
-  const text = Buffer.from(JSON.stringify(name)).toString("base64");
-  return `${text}--${hmac(kStreamsSecret, text).digest("hex")}`;
-}
 
 const folder = mkdtempSync(join(tmpdir(), "ringcast-rpc-"));
 const file = (name, content) => {
@@ -241,7 +228,7 @@ describe("an application that answers", { skip: !rubyInstalled() && "there is no
 
   test("is not asked about clients with a token, and hears of their commands by its ext", async () => {
     const ext = '{"user": "jim"}';
-    const jid = token({ ext, exp: Math.floor(Date.now() / 1000) + 600 });
+    const jid = token({ ext, exp: inSeconds(600) });
     const client = await Client.welcomed(undefined, { path: `/cable?jid=${jid}` });
     assert.equal(await client.subscribed("11"), "nobody", "no connect has left a state");
     const log = (await app.asked()).log.filter(({ method }) => method !== "disconnect"); // of those before
