@@ -1,7 +1,8 @@
-// Clients that prove who they are, unmodified: @rails/actioncable with the cookie of a Rails application, @anycable/core
-// with tokens it renews, and in Chromium a page's cookie and the stream elements of @hotwired/turbo-rails.
+// Clients that prove who they are: tokens of every algorithm; unmodified, @rails/actioncable with the cookie of a Rails
+// application, @anycable/core with tokens it renews, and in Chromium a page's cookie and the stream elements of @hotwired/turbo-rails.
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -13,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { createCable } from "@anycable/core";
 import { chromium } from "playwright-core";
 import WebSocket from "ws";
-import { Inbox, Server, freePort } from "./server.mjs";
+import { Inbox, Server, freePort, within } from "./server.mjs";
 import { inSeconds, kStreamsSecret, kTokenSecret, signedName, token } from "./tokens.mjs";
 
 globalThis.self = globalThis;
@@ -48,6 +49,57 @@ const broadcast = async (server, stream, value) => {
   });
   assert.ok(answer.ok, `status ${answer.status}`);
 };
+
+describe("tokens", () => {
+  const spki = ({ publicKey }) => publicKey.export({ type: "spki", format: "pem" });
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const another = { HS: "another secret", RS: generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey, ES: generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey };
+  // Whoever holds the public half must not be able to sign with it, as with a secret.
+  const kinds = [
+    { name: "a secret", args: () => ["--jwt-secret-file", file("hmac", kTokenSecret)], key: kTokenSecret, algorithms: ["HS256", "HS384", "HS512"], others: [["RS256", rsa.privateKey]] },
+    { name: "RSA", args: () => ["--jwt-public-key-file", file("rsa.pem", spki(rsa))], key: rsa.privateKey, algorithms: ["RS256", "RS384", "RS512"], others: [["HS256", spki(rsa)], ["HS256", ""]] },
+    { name: "ECDSA", args: () => ["--jwt-public-key-file", file("ec.pem", spki(ec))], key: ec.privateKey, algorithms: ["ES256"], others: [["HS256", spki(ec)], ["HS256", ""]] },
+  ];
+  const good = () => ({ sub: "ann", aud: "chat", iss: "app", exp: inSeconds(60) });
+
+  // The first that the server says to who comes with this token.
+  const answer = async (server, jid) => {
+    const socket = new WebSocket(server.url("/cable"), ["actioncable-v1-json"], { headers: { "X-JID": jid } });
+    const [data] = await within(once(socket, "message"), "the server's answer");
+    socket.terminate();
+    const { type, reason, reconnect } = JSON.parse(data);
+    return type === "disconnect" ? `${reason}, ${reconnect}` : type;
+  };
+
+  for (const { name, args, key, algorithms, others } of kinds) {
+    test(`signed with ${name} are believed, and nothing else is`, async (t) => {
+      const server = await Server.start({
+        args: ["--identified-by", "user=jwt.sub", "--jwt-audience", "chat", "--jwt-audience", "mobile", "--jwt-issuer", "app", ...args()],
+      });
+      t.after(() => server.stop());
+      for (const alg of algorithms) {
+        for (const more of [{}, { aud: ["other", "mobile"] }, { nbf: inSeconds(-60) }, { exp: undefined }]) {
+          assert.equal(await answer(server, token({ ...good(), ...more }, key, alg)), "welcome", `${alg} ${JSON.stringify(more)}`);
+        }
+        for (const more of [{ sub: undefined }, { sub: "" }, { aud: "shop" }, { aud: undefined }, { iss: "elsewhere" }, { iss: undefined }, { nbf: inSeconds(3600) }, { exp: "soon" }]) {
+          assert.equal(await answer(server, token({ ...good(), ...more }, key, alg)), "unauthorized, false", `${alg} ${JSON.stringify(more)}`);
+        }
+        assert.equal(await answer(server, token({ ...good(), exp: inSeconds(-3600) }, key, alg)), "token_expired, false", alg);
+        const forged = token({ ...good(), exp: inSeconds(-3600) }, another[alg.slice(0, 2)], alg);
+        assert.equal(await answer(server, forged), "unauthorized, false", "a stranger does not learn that it has expired");
+        assert.equal(await answer(server, token(good(), another[alg.slice(0, 2)], alg)), "unauthorized, false", alg);
+      }
+      for (const [alg, with_] of [...others, ["none", ""]]) {
+        assert.equal(await answer(server, token(good(), with_, alg)), "unauthorized, false", alg);
+      }
+      const [head, claims, signature] = token(good(), key, algorithms[0]).split(".");
+      for (const spoiled of [`${head}.${claims}`, `${head}.${claims}.`, `${head}..${signature}`, `${claims}.${head}.${signature}`, `${head}.${claims}.${signature}.`, "x", ""]) {
+        assert.equal(await answer(server, spoiled), "unauthorized, false", spoiled);
+      }
+    });
+  }
+});
 
 describe("@rails/actioncable with a cookie that Rails signed", () => {
   let server;
