@@ -56,9 +56,9 @@ export class Proxy {
     });
   }
 
-  // In front of an application, too: `server` has its /cable, `app` the rest.
-  static nginxRails(server, app) {
-    const addresses = (proxy) => [["listen 80;", `listen ${proxy.host};`], ["127.0.0.1:8080", server.host], ["127.0.0.1:3000", app.host]];
+  // In front of an application, too: `server` has its /cable, `app` the rest. changes: to the file, before addresses.
+  static nginxRails(server, app, changes = []) {
+    const addresses = (proxy) => [...changes, ["listen 80;", `listen ${proxy.host};`], ["127.0.0.1:8080", server.host], ["127.0.0.1:3000", app.host]];
     return Proxy.start_("nginx", server, (proxy) => proxy.nginxSite_(configuration("rails.conf", addresses(proxy))), "/session/new");
   }
 

@@ -129,6 +129,30 @@ test("a proxy that speaks TLS says so, and its pages come from https", () =>
     assert.equal(await page("127.0.0.4", "https://chat.example", forwarded), 403);
   }));
 
+test("who somebody is is the proxy's word, and nobody else's", () =>
+  direct(["--trusted-proxy", "127.0.0.9", "--identified-by", "user=header.X-User"], async ({ server }) => {
+    const answer = async (from, headers) => {
+      const socket = new WebSocket(server.url("/cable"), ["actioncable-v1-json"], { localAddress: from, headers });
+      sockets.push(socket);
+      const { type, reason, reconnect } = JSON.parse((await within(once(socket, "message"), "an answer"))[0]);
+      return reason ? `${reason}, ${reconnect}` : type;
+    };
+    const behindProxy = (client, more) => ({ "X-Forwarded-For": client, ...more });
+    assert.equal(await answer("127.0.0.9", behindProxy("203.0.113.1", { "X-User": "ann" })), "welcome");
+    assert.equal(await answer("127.0.0.9", behindProxy("203.0.113.2")), "unauthorized, false");
+    assert.equal(await answer("127.0.0.9", behindProxy("203.0.113.3", { "X-User": "" })), "unauthorized, false");
+    // The client's own beside the proxy's.
+    assert.equal(await answer("127.0.0.9", behindProxy("203.0.113.4", { "X-User": ["root", "ann"] })), "unauthorized, false");
+    assert.equal(await answer("127.0.0.4", { "X-User": "ann" }), "unauthorized, false");
+    assert.equal(await answer("127.0.0.5", behindProxy("127.0.0.9", { "X-User": "ann" })), "unauthorized, false");
+  }));
+
+test("pages of every origin may connect where that is said", () =>
+  direct(["--allowed-origins", "*"], async ({ server }) => {
+    assert.equal(await handshake(server.url("/cable"), { origin: "https://elsewhere.example" }), 101);
+    assert.equal(await handshake(server.url("/echo"), { from: "127.0.0.3", origin: "http://another.example:8080" }), 101);
+  }));
+
 test("a network that is none is one sentence and exit status 2", async () => {
   await assert.rejects(Server.start({ args: ["--trusted-proxy", "10.0.0.0/33"] }), /ended with 2[^]*10\.0\.0\.0\/33/);
 });

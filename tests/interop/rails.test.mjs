@@ -42,10 +42,10 @@ const file = (name, content) => {
 const board = join(folder, "board");
 const kSecrets = ["--secret-key-base-file", file("secret_key_base", kSecretKeyBase), "--streams-secret-file", join(board, "streams_secret")];
 
+const kReadme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 // The commands in a section of README, as a shell gets them.
 function commands(title) {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const section = readme.split(/^## /m).find((text) => text.startsWith(`${title}\n`));
+  const section = kReadme.split(/^## /m).find((text) => text.startsWith(`${title}\n`));
   const blocks = [...section.matchAll(/^```console\n([^]*?)^```/gm)].map(([, block]) => block);
   return blocks.flatMap((block) => block.replaceAll("\\\n", "").split(/^\$ /m).slice(1));
 }
@@ -418,6 +418,15 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
       }), proxy.url("/cable"));
       assert.deepEqual(frames, ['{"type":"disconnect","reason":"unauthorized","reconnect":false}']);
       await context.close();
+    });
+
+    test("the cable has another path where nginx gives it one", async (t) => {
+      const [, location, pass] = /`config\.action_cable\.mount_path`.*`location (\S+) \{ (proxy_pass [^;]+;)/.exec(kReadme);
+      const other = await Proxy.nginxRails(server, rails, [["location /cable {", `location ${location} {`], ["proxy_pass http://127.0.0.1:8080;", pass]]);
+      t.after(() => other.stop());
+      const wire = new Wire({ origin: other.origin, url: (path) => other.url(path.replace("/cable", location)) }, await rails.login("ann"));
+      assert.equal(await wire.frames.next(), '{"type":"welcome"}');
+      wire.socket.terminate();
     });
 
     test("the session cookie says it as well", async () => {
