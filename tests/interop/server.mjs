@@ -42,9 +42,11 @@ export class Server {
 
   async ready_() {
     let answered = false;
+    let ended = false; // nobody to ask any more, and a test's process would live as long as the asking
     await Promise.race([
-      until(async () => (answered = await this.answers_()), () => `readiness\n${this.stderr}`),
+      until(async () => ended || (answered = await this.answers_()), () => `readiness\n${this.stderr}`),
       this.exited_.then(([code, signal]) => {
+        ended = true;
         if (!answered) throw new Error(`the server ended with ${code ?? signal} instead of starting\n${this.stderr}`);
       }),
     ]);
