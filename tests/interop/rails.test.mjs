@@ -18,6 +18,7 @@ import { Rails, rubyInstalled, Sinatra } from "./apps.mjs";
 import { Postgres, Redis } from "./engines.mjs";
 import { program, Proxy } from "./proxies.mjs";
 import { freePort, Inbox, Server, until, within } from "./server.mjs";
+import { kTokenSecret, token } from "./tokens.mjs";
 
 globalThis.self = globalThis;
 globalThis.addEventListener = () => {};
@@ -229,10 +230,11 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
       });
 
       test("frames are the same, byte for byte when Rails wrote the message", async (t) => {
-        const wires = await Promise.all([rails, first].map((server) => Wire.open(server, ann)));
-        t.after(() => wires.forEach(({ socket }) => socket.terminate()));
-        const [atRails, atFirst] = wires;
         for (const identifier of ['{"channel":"ChatChannel","room_id":"wires"}', '{ "room_id": "wires", "for": "<ann> & \u2028", "channel": "ChatChannel" }']) {
+          // A connection each: nobody learns when Rails has unsubscribed, its threads do that in their own time.
+          const wires = await Promise.all([rails, first].map((server) => Wire.open(server, ann)));
+          t.after(() => wires.forEach(({ socket }) => socket.terminate()));
+          const [atRails, atFirst] = wires;
           const both = () => Promise.all(wires.map((wire) => wire.frames.next()));
           for (const wire of wires) wire.command("subscribe", identifier);
           const [confirmed, ours] = await both();
@@ -248,7 +250,6 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
             assert.equal(rewritten, theirs);
             assert.deepEqual(JSON.parse(written), JSON.parse(theirs));
           }
-          for (const wire of wires) wire.command("unsubscribe", identifier);
         }
       });
 
@@ -473,6 +474,41 @@ describe("Rails and Sinatra beside Ringcast", { skip: !rubyInstalled() && "Ruby 
       const stranger = actioncable.createConsumer(dial(server, ""));
       t.after(() => stranger.disconnect());
       assert.equal(await subscribe(stranger, "ChatChannel").events.next(), "turned away");
+    });
+
+    test("is right about the streams of models in channels without code", async (t) => {
+      const { rails } = setups.get("production");
+      const [, declared] = /^```toml\n([^`]*^\[\[channel\]\][^`]*)^```/m.exec(kReadme);
+      writeFileSync(join(board, "ringcast.toml"), declared);
+      writeFileSync(join(board, "jwt_secret"), kTokenSecret);
+      const args = ["--config", "ringcast.toml", "--cable-yml", "config/cable.yml", "--environment", "production"];
+      const server = await Server.start({ args, env, cwd: board });
+      t.after(() => server.stop());
+      const visitors = [["ann", 1], ["ben", 2]].map(([name, id]) => {
+        const url = server.url(`/cable?client=${name}`);
+        handshakes.set(url, { headers: { "X-JID": token({ sub: String(id), symbols: [] }) } });
+        const consumer = actioncable.createConsumer(url);
+        t.after(() => consumer.disconnect());
+        return { notifications: subscribe(consumer, "NotificationsChannel"), comments: subscribe(consumer, { channel: "CommentsChannel", post_id: 1 }) };
+      });
+      for (const { notifications, comments } of visitors) {
+        for (const { events } of [notifications, comments]) assert.equal(await events.next(), "connected");
+      }
+      // A model's name in Rails is ours, and what is for one is not for the other.
+      await rails.post("/notifications", { name: "ben", text: "for Ben" });
+      await rails.post("/notifications", { name: "ann", text: "for Ann" });
+      await rails.post("/remarks", { post_id: 1, text: "for both" });
+      for (const [i, text] of ["for Ann", "for Ben"].entries()) {
+        assert.deepEqual(await visitors[i].notifications.received.next(), { text });
+        assert.deepEqual(await visitors[i].comments.received.next(), { text: "for both" });
+        assert.equal(visitors[i].notifications.received.waiting, 0);
+      }
+      // Who may what is no part of who it is: Rails names the user alone.
+      await rails.logout(await rails.login("ben"));
+      assert.equal(await visitors[1].notifications.events.next(), "disconnected");
+      await rails.post("/notifications", { name: "ann", text: "still here" });
+      assert.deepEqual(await visitors[0].notifications.received.next(), { text: "still here" });
+      assert.equal(visitors[0].notifications.events.waiting, 0);
     });
 
     test("is right about rooms", async (t) => {

@@ -81,6 +81,10 @@ class CommentsChannel < ApplicationCable::Channel
   def subscribed = stream_from("comments_channel_#{params[:post_id]}")
 end
 
+class NotificationsChannel < ApplicationCable::Channel
+  def subscribed = stream_for(current_user)
+end
+
 # ── Pages ────────────────────────────────────────────────────────────────────
 
 class ApplicationController < ActionController::Base
@@ -153,6 +157,16 @@ class ProducersController < ApplicationController
     head :created
   end
 
+  def notification
+    NotificationsChannel.broadcast_to(User.find_by!(name: params[:name]), { text: params[:text] })
+    head :created
+  end
+
+  def remark
+    CommentsChannel.broadcast_to(Post.find(params[:post_id]), { text: params[:text] })
+    head :created
+  end
+
   def announcement
     AnnouncementJob.perform_later(params[:text])
     head :accepted
@@ -175,6 +189,8 @@ Rails.application.routes.draw do
   get "/stream_names/:name", to: "stream_names#show"
   post "/messages", to: "producers#message"
   post "/comments", to: "producers#comment"
+  post "/notifications", to: "producers#notification"
+  post "/remarks", to: "producers#remark"
   post "/announcements", to: "producers#announcement"
 end
 
