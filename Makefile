@@ -49,7 +49,8 @@ simulator_main  := tests/sim/main.cc
 support_sources := $(filter-out %_test.cc $(simulator_main),$(wildcard tests/support/*.cc tests/sim/*.cc))
 test_sources    := $(filter-out $(support_sources) $(simulator_main) tests/fuzz/%,$(wildcard tests/*/*.cc tests/*_test.cc))
 test_sources    := $(filter-out $(if $(filter 0,$(WITH_REDIS)),tests/adapter/redis_adapter_test.cc) \
-                     $(if $(filter 0,$(WITH_POSTGRES)),tests/adapter/postgres_adapter_test.cc),$(test_sources))
+                     $(if $(filter 0,$(WITH_POSTGRES)),tests/adapter/postgres_adapter_test.cc) \
+                     $(if $(filter 0,$(WITH_REDIS) $(WITH_POSTGRES)),tests/adapter/every_server_test.cc),$(test_sources))
 ifeq ($(MODE),tsan)
   # Only code that runs on several threads of ours can race; the rest would just be slow.
   starts_threads := std::j?thread|std::async|pthread_create|Server [a-z_]+[;(]

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -44,6 +45,7 @@ class Peer {
   void write(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return;
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
@@ -133,7 +135,10 @@ class Peer {
 
   bool read_some() {
     char buffer[16384];
-    const ssize_t count = recv(fd_, buffer, sizeof buffer, 0);
+    ssize_t count;
+    do {
+      count = recv(fd_, buffer, sizeof buffer, 0);
+    } while (count < 0 && errno == EINTR);  // a socket with a timeout is not restarted (signal(7))
     if (count <= 0) return false;
     received_.append(buffer, static_cast<size_t>(count));
     return true;
