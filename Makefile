@@ -84,6 +84,12 @@ else
   # in what its own instrumentation does to std::optional.
   flags_tsan += -Wno-tsan -Wno-maybe-uninitialized
 endif
+# Tests are compiled more often than they run: -O1 halves what -O2 takes.
+tests_flags   = -I. -Itests $(if $(filter release,$(MODE)),-O1 -g1)
+# Most tests wait more than they compute, and an optimizer's work on GoogleTest's macros is
+# two thirds of their compilation under sanitizers. The others try every length and split.
+waiting_flags = $(tests_flags) -O0
+waiting       := $(addprefix tests/,adapter app auth protocol rpc server)
 $(if $(flags_$(MODE)),,$(error MODE is release, debug, asan or tsan, not '$(MODE)'))
 
 compile := $(strip $(CXX) -std=c++20 -Wall -Wextra -Werror $(flags_$(MODE)) -fPIC -fno-plt -fno-semantic-interposition \
@@ -110,7 +116,7 @@ command_file := $(obj)/command
 sources_file := $(obj)/sources
 ifneq ($(filter-out clean help setup setup-test run,$(or $(MAKECMDGOALS),all)),)
   $(shell mkdir -p $(obj))
-  $(call remember,$(command_file),$(compile))
+  $(call remember,$(command_file),$(compile) · $(tests_flags) · $(waiting_flags))
   $(call remember,$(sources_file),$(lib_sources) $(app_sources) $(load_sources) $(support_sources) $(test_sources))
 endif
 
@@ -119,26 +125,32 @@ $(obj)/%.o: %.cc $(command_file)
 	$(call say,CXX)$(compile) $(extra_flags) -MMD -MP -c $< -o $@
 
 # A third of a compiler's work here is to read the standard library's headers: it does so
-# once for src and once for tests. They stand in front of every file, so `make lint` and
+# once for each set of flags. They stand in front of every file, so `make lint` and
 # `make tidy`, which compile without them, see that each file includes what it uses.
 PCH ?= 1
 pch_suffix := $(if $(is_clang),pch,gch)
 # A file of six is included, so GCC takes its unnamed namespace for a header's.
 unity_flags = $(if $(is_clang),,-Wno-subobject-linkage)
-tests_flags = -I. -Itests $(if $(filter release,$(MODE)),-O1 -g1)
-define precompiled_rules
-$(obj)/$(1)/standard.h.$(pch_suffix): $(1)/standard.h $(command_file)
-	@mkdir -p $$(@D) && cp $$< $(obj)/$(1)/standard.h
-	$$(call say,PCH)$$(compile) $(2) -x c++-header $$< -o $$@
-$(obj)/$(1)/%.o: $(1)/%.cc $(command_file) $(obj)/$(1)/standard.h.$(pch_suffix)
+# 1: the header's place, 2: its place below $(obj), 3: flags; then for 1: the sources' folder.
+define precompiled_header
+$(obj)/$(2)/standard.h.$(pch_suffix): $(1)/standard.h $(command_file)
+	@mkdir -p $$(@D) && cp $$< $(obj)/$(2)/standard.h
+	$$(call say,PCH)$$(compile) $(3) -x c++-header $$< -o $$@
+endef
+define precompiled_objects
+$(obj)/$(1)/%.o: $(1)/%.cc $(command_file) $(obj)/$(2)/standard.h.$(pch_suffix)
 	@mkdir -p $$(@D)
-	$$(call say,CXX)$$(compile) $(2) -Winvalid-pch -include $(obj)/$(1)/standard.h -MMD -MP -c $$< -o $$@
-$(obj)/gen/$(1)/%.o: $(obj)/gen/$(1)/%.cc $(command_file) $(obj)/$(1)/standard.h.$(pch_suffix)
-	$$(call say,CXX)$$(compile) $(2) -I. $(unity_flags) -Winvalid-pch -include $(obj)/$(1)/standard.h -MMD -MP -c $$< -o $$@
+	$$(call say,CXX)$$(compile) $(3) -Winvalid-pch -include $(obj)/$(2)/standard.h -MMD -MP -c $$< -o $$@
+$(obj)/gen/$(1)/%.o: $(obj)/gen/$(1)/%.cc $(command_file) $(obj)/$(2)/standard.h.$(pch_suffix)
+	$$(call say,CXX)$$(compile) $(3) -I. $(unity_flags) -Winvalid-pch -include $(obj)/$(2)/standard.h -MMD -MP -c $$< -o $$@
 endef
 ifeq ($(PCH),1)
-  $(eval $(call precompiled_rules,src,))
-  $(eval $(call precompiled_rules,tests,$(tests_flags)))
+  $(eval $(call precompiled_header,src,src,))
+  $(eval $(call precompiled_objects,src,src,))
+  $(eval $(call precompiled_header,tests,tests,$(tests_flags)))
+  $(eval $(call precompiled_objects,tests,tests,$(tests_flags)))
+  $(eval $(call precompiled_header,tests,tests/waiting,$(waiting_flags)))
+  $(foreach folder,$(waiting),$(eval $(call precompiled_objects,$(folder),tests/waiting,$(waiting_flags))))
 endif
 
 # UNITY="src tests" compiles the files below src and tests by sixes: what their headers'
@@ -155,13 +167,13 @@ define newline
 
 endef
 files_in     = $(foreach source,$(2),$(if $(filter $(1),$(dir $(source))),$(source)))
-by_sixes     = $(if $(2),$(call one_of_six,$(1)unity-$(words $(3) x),$(wordlist 1,6,$(2)))\
-                 $(call by_sixes,$(1),$(wordlist 7,$(words $(2)),$(2)),$(3) x))
+by_sixes     = $(if $(1),$(call one_of_six,$(basename $(firstword $(1))),$(wordlist 1,6,$(1)))\
+                 $(call by_sixes,$(wordlist 7,$(words $(1)),$(1))))
 one_of_six   = $(call remember,$(obj)/gen/$(1).cc,$(foreach source,$(2),$(hash)include "$(source)"$(newline)))$(obj)/gen/$(1).o
-unity        = $(foreach folder,$(sort $(dir $(1))),$(call by_sixes,$(folder),$(call files_in,$(folder),$(1))))
+unity        = $(foreach folder,$(sort $(dir $(1))),$(call by_sixes,$(call files_in,$(folder),$(1))))
 together     = $(call unity,$(filter $(UNITY:%=%/%),$(1))) $(call objects,$(filter-out $(UNITY:%=%/%),$(1)))
 ifneq ($(UNITY),)
-  $(shell mkdir -p $(addprefix $(obj)/gen/,$(sort $(dir $(lib_sources) $(app_sources) $(test_sources)))))
+  $(shell mkdir -p $(addprefix $(obj)/gen/,$(sort $(dir $(lib_sources) $(app_sources) $(support_sources) $(test_sources)))))
 endif
 
 -include $(shell find $(obj) -name '*.d' 2>/dev/null)
@@ -228,15 +240,14 @@ suite_environment = env BUILD='$(BUILD)' FUZZ_TARGETS='$(or $(FUZZ),$(patsubst t
 print-%:
 	@echo '$($*)'
 
-# Tests are compiled more often than they run: -O1 halves the time GoogleTest's macros take.
-# Below -O1 a sanitizer would make the exhaustive ones ten times as long.
 $(obj)/bench/%.o: extra_flags = -I. -Itests
 $(obj)/tests/%.o: extra_flags = $(tests_flags)
+$(foreach folder,$(waiting),$(eval $(obj)/$(folder)/%.o: extra_flags = $(waiting_flags)))
 test_program = $(obj)/tests/$(1)_tests
 
 # An archive, so that each program takes only the members it uses.
 support_archive := $(obj)/tests/support.a
-$(support_archive): $(call objects,$(support_sources)) $(sources_file)
+$(support_archive): $(call together,$(support_sources)) $(sources_file)
 	@mkdir -p $(@D)
 	$(call say,AR)rm -f $@ && ar rcs $@ $(inputs)
 

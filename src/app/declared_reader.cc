@@ -32,6 +32,7 @@ std::string in_quotes(std::string_view text) {
 std::vector<const std::pair<std::string_view, const toml::node*>*> in_file_order(
     const std::vector<std::pair<std::string_view, const toml::node*>>& members) {
   std::vector<const std::pair<std::string_view, const toml::node*>*> order;
+  order.reserve(members.size());
   for (const auto& member : members) order.push_back(&member);
   std::ranges::stable_sort(order, [](const auto* a, const auto* b) {
     const auto place = [](const toml::node& node) {

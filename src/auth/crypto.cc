@@ -140,7 +140,7 @@ std::optional<std::vector<std::byte>> AesGcmKey::open(Bytes iv, Bytes ciphertext
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, expected.data()) == 1 &&
       EVP_DecryptFinal_ex(context.get(), out + written, &rest) == 1;
   if (!authentic) return std::nullopt;
-  plaintext.resize(static_cast<size_t>(written + rest));
+  plaintext.resize(static_cast<size_t>(written) + static_cast<size_t>(rest));
   return plaintext;
 }
 

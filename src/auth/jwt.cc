@@ -77,8 +77,9 @@ bool verify_p256(EVP_PKEY* key, Bytes text, Bytes signature) {
   RC_ASSERT(r && s && pair);
   const bool taken = ECDSA_SIG_set0(pair.get(), r.get(), s.get()) == 1;
   RC_ASSERT(taken);
-  r.release();
-  s.release();
+  // The pair owns them now.
+  static_cast<void>(r.release());
+  static_cast<void>(s.release());
   std::array<unsigned char, 2 * (kP256IntegerBytes + 3) + 3> der;  // two signed integers in a sequence
   unsigned char* end = der.data();
   const int bytes = i2d_ECDSA_SIG(pair.get(), &end);

@@ -153,7 +153,8 @@ class MessageRef {
     }
   }
 
-  Message* operator->() const { return message_; }
+  // clang-tidy does not count references: it takes the first release for the last.
+  Message* operator->() const { return message_; }  // NOLINT(clang-analyzer-cplusplus.NewDelete)
   Message& operator*() const { return *message_; }
   explicit operator bool() const { return message_ != nullptr; }
 

@@ -2,17 +2,17 @@
 #include "support/certificates.h"
 
 #include <openssl/bio.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+
+#include "support/openssl_require.h"
 
 namespace ringcast {
 
@@ -26,12 +26,6 @@ struct Free {
 };
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
-
-void require(bool condition) {
-  if (condition) return;
-  ERR_print_errors_fp(stderr);
-  std::abort();
-}
 
 Owned<BIO> reader_of(const std::string& pem) {
   return Owned<BIO>(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
@@ -61,7 +55,7 @@ Owned<EVP_PKEY> make_key(TestKey kind) {
 
 void extend(X509* certificate, int nid, const char* value) {
   const Owned<X509_EXTENSION> extension(X509V3_EXT_conf_nid(nullptr, nullptr, nid, value));
-  require(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
+  require_openssl(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
 }
 
 }  // namespace
@@ -69,12 +63,12 @@ void extend(X509* certificate, int nid, const char* value) {
 TestCertificate make_test_certificate(const TestCertificateOptions& options) {
   const Owned<EVP_PKEY> key = make_key(options.key);
   const Owned<X509> certificate(X509_new());
-  require(key != nullptr && certificate != nullptr);
+  require_openssl(key != nullptr && certificate != nullptr);
 
   X509_set_version(certificate.get(), X509_VERSION_3);
   // Unlike from one to the next: two of one issuer and one number confuse browsers.
   BIGNUM* number = BN_new();
-  require(BN_rand(number, 64, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1);
+  require_openssl(BN_rand(number, 64, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1);
   BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate.get()));
   BN_free(number);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), options.begins_s);
@@ -92,7 +86,7 @@ TestCertificate make_test_certificate(const TestCertificateOptions& options) {
         PEM_read_bio_X509(reader_of(options.issuer->certificate_pem).get(), nullptr, nullptr, nullptr));
     issuer_key.reset(
         PEM_read_bio_PrivateKey(reader_of(options.issuer->key_pem).get(), nullptr, nullptr, nullptr));
-    require(issuer != nullptr && issuer_key != nullptr);
+    require_openssl(issuer != nullptr && issuer_key != nullptr);
   }
   X509_set_issuer_name(certificate.get(), issuer != nullptr ? X509_get_subject_name(issuer.get()) : name);
   extend(certificate.get(), NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
@@ -100,28 +94,29 @@ TestCertificate make_test_certificate(const TestCertificateOptions& options) {
 
   EVP_PKEY* signer = issuer_key != nullptr ? issuer_key.get() : key.get();
   const EVP_MD* digest = EVP_PKEY_is_a(signer, "ED25519") ? nullptr : EVP_sha256();
-  require(X509_sign(certificate.get(), signer, digest) > 0);
+  require_openssl(X509_sign(certificate.get(), signer, digest) > 0);
 
   const Owned<BIO> certificate_out(BIO_new(BIO_s_mem()));
   const Owned<BIO> key_out(BIO_new(BIO_s_mem()));
-  require(PEM_write_bio_X509(certificate_out.get(), certificate.get()) == 1);
-  require(PEM_write_bio_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  require_openssl(PEM_write_bio_X509(certificate_out.get(), certificate.get()) == 1);
+  require_openssl(PEM_write_bio_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) ==
+                  1);
   return {text_of(certificate_out.get()), text_of(key_out.get())};
 }
 
 std::string encrypt_test_key(const std::string& key_pem, const std::string& passphrase) {
   const Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(reader_of(key_pem).get(), nullptr, nullptr, nullptr));
   const Owned<BIO> out(BIO_new(BIO_s_mem()));
-  require(key != nullptr &&
-          PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), EVP_aes_256_cbc(), passphrase.c_str(),
-                                        static_cast<int>(passphrase.size()), nullptr, nullptr) == 1);
+  require_openssl(key != nullptr &&
+                  PEM_write_bio_PKCS8PrivateKey(out.get(), key.get(), EVP_aes_256_cbc(), passphrase.c_str(),
+                                                static_cast<int>(passphrase.size()), nullptr, nullptr) == 1);
   return text_of(out.get());
 }
 
 TestCertificateFiles write_test_certificate(const TestCertificate& certificate, const std::string& folder) {
   TestCertificateFiles files{folder + "/certificate.pem", folder + "/key.pem"};
-  require((std::ofstream(files.certificate) << certificate.certificate_pem).flush().good());
-  require((std::ofstream(files.key) << certificate.key_pem).flush().good());
+  require_openssl((std::ofstream(files.certificate) << certificate.certificate_pem).flush().good());
+  require_openssl((std::ofstream(files.key) << certificate.key_pem).flush().good());
   return files;
 }
 

@@ -2,25 +2,14 @@
 #include "support/tls_client.h"
 
 #include <openssl/bio.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
+#include "support/openssl_require.h"
+
 namespace ringcast {
-
-namespace {
-
-void require(bool condition) {
-  if (condition) return;
-  ERR_print_errors_fp(stderr);
-  std::abort();
-}
-
-}  // namespace
 
 void TlsClient::Free::operator()(ssl_st* ssl) const {
   SSL_free(ssl);
@@ -31,21 +20,22 @@ void TlsClient::Free::operator()(ssl_ctx_st* context) const {
 
 TlsClient::TlsClient(const TlsClientOptions& options) : context_(SSL_CTX_new(TLS_client_method())) {
   SSL_CTX* context = context_.get();
-  require(context != nullptr);
+  require_openssl(context != nullptr);
   // So that a test may offer what a server should decline.
   SSL_CTX_set_security_level(context, 0);
   SSL_CTX_set_min_proto_version(context, options.version);
   SSL_CTX_set_max_proto_version(context, options.version);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-  if (!options.ciphers.empty()) require(SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) == 1);
+  if (!options.ciphers.empty())
+    require_openssl(SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) == 1);
   if (!options.alpn.empty()) {
     const auto* names = reinterpret_cast<const unsigned char*>(options.alpn.data());
-    require(SSL_CTX_set_alpn_protos(context, names, static_cast<unsigned>(options.alpn.size())) == 0);
+    require_openssl(SSL_CTX_set_alpn_protos(context, names, static_cast<unsigned>(options.alpn.size())) == 0);
   }
   if (!options.trusted_pem.empty()) {
     BIO* bio = BIO_new_mem_buf(options.trusted_pem.data(), static_cast<int>(options.trusted_pem.size()));
     X509* trusted = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
-    require(trusted != nullptr && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), trusted) == 1);
+    require_openssl(trusted != nullptr && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), trusted) == 1);
     X509_free(trusted);
     BIO_free(bio);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
@@ -54,14 +44,14 @@ TlsClient::TlsClient(const TlsClientOptions& options) : context_(SSL_CTX_new(TLS
   ssl_.reset(SSL_new(context));
   BIO* in = BIO_new(BIO_s_mem());
   BIO* out = BIO_new(BIO_s_mem());
-  require(ssl_ != nullptr && in != nullptr && out != nullptr);
+  require_openssl(ssl_ != nullptr && in != nullptr && out != nullptr);
   BIO_set_mem_eof_return(in, -1);  // empty: more will come
   SSL_set_bio(ssl_.get(), in, out);
   if (!options.server_name.empty()) {
     SSL_set_tlsext_host_name(ssl_.get(), options.server_name.c_str());
     SSL_set1_host(ssl_.get(), options.server_name.c_str());
   }
-  if (options.resume != nullptr) require(SSL_set_session(ssl_.get(), options.resume.get()) == 1);
+  if (options.resume != nullptr) require_openssl(SSL_set_session(ssl_.get(), options.resume.get()) == 1);
   if (options.fragment_bytes > 0)
     SSL_set_max_send_fragment(ssl_.get(), static_cast<long>(options.fragment_bytes));
   SSL_set_connect_state(ssl_.get());
@@ -123,9 +113,9 @@ void TlsClient::close() {
 }
 
 void TlsClient::update_key(bool ask_for_the_same) {
-  require(SSL_key_update(ssl_.get(),
-                         ask_for_the_same ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
-  require(SSL_do_handshake(ssl_.get()) == 1);
+  require_openssl(SSL_key_update(ssl_.get(), ask_for_the_same ? SSL_KEY_UPDATE_REQUESTED
+                                                              : SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+  require_openssl(SSL_do_handshake(ssl_.get()) == 1);
 }
 
 bool TlsClient::done() const {
