@@ -70,7 +70,7 @@ void EpollBackend::wake() noexcept {
 EpollBackend::Socket& EpollBackend::socket(int fd) {
   RC_ASSERT(fd >= 0);
   const auto index = static_cast<size_t>(fd);
-  if (index >= sockets_.size()) sockets_.resize(std::max(index + 1, sockets_.size() * 2));
+  if (index >= sockets_.size()) sockets_.resize(index + 1);
   return sockets_[index];
 }
 
@@ -137,7 +137,7 @@ void EpollBackend::connect(int fd, Socket& socket, const Submission& submission)
   if (error == -EINPROGRESS || error == -EINTR) {
     error = watch(fd, socket, EPOLLOUT);
     if (error == 0) {
-      socket.connect = submission.token;
+      socket.writing = submission.token;
       socket.connect_armed = true;
       ++in_flight_;
       return;
@@ -148,27 +148,27 @@ void EpollBackend::connect(int fd, Socket& socket, const Submission& submission)
 
 void EpollBackend::arm_reading(int fd, Socket& socket, Operation operation, Token token) {
   bool& armed = operation == Operation::recv ? socket.recv_armed : socket.accept_armed;
-  RC_ASSERT(!armed);
+  RC_ASSERT(!socket.recv_armed && !socket.accept_armed);  // they share a token
   if ((socket.interest & EPOLLIN) == 0) {
     // If there is something to read already, registering brings the first edge.
     if (const int error = watch(fd, socket, EPOLLIN | EPOLLRDHUP); error != 0) {
       return complete(operation, token, error);
     }
   }
-  (operation == Operation::recv ? socket.recv : socket.accept) = token;
+  socket.reading = token;
   armed = true;
   ++in_flight_;
   if (socket.readable) push_ready(fd, socket);
 }
 
 void EpollBackend::arm_poll(int fd, Socket& socket, Token token) {
-  RC_ASSERT(!socket.poll_armed);
+  RC_ASSERT(!socket.poll_armed && !socket.connect_armed);  // they share a token
   // Also when EPOLLOUT is watched already: the call makes epoll look again, and so
   // brings the edge that came before anybody waited for it.
   if (const int error = watch(fd, socket, EPOLLOUT); error != 0) {
     return complete(Operation::poll_writable, token, error);
   }
-  socket.poll = token;
+  socket.writing = token;
   socket.poll_armed = true;
   ++in_flight_;
 }
@@ -178,14 +178,14 @@ void EpollBackend::cancel_reading(Socket& socket, Operation operation) {
   if (!armed) return;
   armed = false;
   --in_flight_;
-  complete(operation, operation == Operation::recv ? socket.recv : socket.accept, -ECANCELED);
+  complete(operation, socket.reading, -ECANCELED);
 }
 
 void EpollBackend::cancel_poll(Socket& socket) {
   if (!socket.poll_armed) return;
   socket.poll_armed = false;
   --in_flight_;
-  complete(Operation::poll_writable, socket.poll, -ECANCELED);
+  complete(Operation::poll_writable, socket.writing, -ECANCELED);
 }
 
 void EpollBackend::close(int fd, Socket& socket, const Submission& submission) {
@@ -194,7 +194,7 @@ void EpollBackend::close(int fd, Socket& socket, const Submission& submission) {
   cancel_poll(socket);
   if (socket.connect_armed) {
     --in_flight_;
-    complete(Operation::connect, socket.connect, -ECANCELED);
+    complete(Operation::connect, socket.writing, -ECANCELED);
   }
   // By hand: a close alone would leave it registered if a forked child holds it too.
   if (socket.interest != 0) epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
@@ -287,12 +287,12 @@ void EpollBackend::take_event(int fd, uint32_t events) {
     int error = 0;
     socklen_t bytes = sizeof error;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
-    complete(Operation::connect, socket.connect, -error);
+    complete(Operation::connect, socket.writing, -error);
   }
   if (socket.poll_armed) {
     socket.poll_armed = false;
     --in_flight_;
-    complete(Operation::poll_writable, socket.poll, 0);
+    complete(Operation::poll_writable, socket.writing, 0);
   }
 }
 
@@ -322,7 +322,7 @@ bool EpollBackend::read(int fd, Socket& socket) {
     // A short read has emptied the socket, and what comes later brings an edge of its
     // own; but a FIN or an error announced with this data brings none.
     if (static_cast<size_t>(count) < room.size() && !socket.hung_up) socket.readable = false;
-    complete(Operation::recv, socket.recv, static_cast<int32_t>(count), true,
+    complete(Operation::recv, socket.reading, static_cast<int32_t>(count), true,
              arena_.lend(static_cast<size_t>(count)));
     return socket.readable;
   }
@@ -332,7 +332,7 @@ bool EpollBackend::read(int fd, Socket& socket) {
   }
   socket.recv_armed = false;
   --in_flight_;
-  complete(Operation::recv, socket.recv, count == 0 ? 0 : -errno);
+  complete(Operation::recv, socket.reading, count == 0 ? 0 : -errno);
   return false;
 }
 
@@ -342,7 +342,7 @@ bool EpollBackend::accept(int fd, Socket& socket) {
   for (unsigned accepted = 0; accepted < kAcceptsMax; ++accepted) {
     const int peer = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (peer >= 0) {
-      complete(Operation::accept, socket.accept, peer, true);
+      complete(Operation::accept, socket.reading, peer, true);
     } else if (errno == EAGAIN) {
       socket.readable = false;
       return false;
@@ -350,7 +350,7 @@ bool EpollBackend::accept(int fd, Socket& socket) {
       // As io_uring does, an error ends the accept; connections that wait stay where they are.
       socket.accept_armed = false;
       --in_flight_;
-      complete(Operation::accept, socket.accept, -errno);
+      complete(Operation::accept, socket.reading, -errno);
       return false;
     }
   }

@@ -32,7 +32,8 @@ class EpollBackend final : public Backend {
  private:
   // What we know of one descriptor.
   struct Socket {
-    Token recv, accept, connect, poll;
+    Token reading;  // of its recv; a listener's accept
+    Token writing;  // of its poll for writability; before that its connect
     bool recv_armed = false, accept_armed = false, connect_armed = false, poll_armed = false;
     uint32_t interest = 0;  // the mask given to epoll; 0: not registered
     bool readable = false;  // an edge came and the end of what it announced was not seen

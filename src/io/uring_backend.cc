@@ -81,7 +81,7 @@ void UringBackend::wake() noexcept {
 UringBackend::Socket& UringBackend::socket(int fd) {
   RC_ASSERT(fd >= 0);
   const auto index = static_cast<size_t>(fd);
-  if (index >= sockets_.size()) sockets_.resize(std::max(index + 1, sockets_.size() * 2));
+  if (index >= sockets_.size()) sockets_.resize(index + 1);
   return sockets_[index];
 }
 
@@ -110,7 +110,7 @@ void UringBackend::submit(const Submission& submission, size_t index) {
       io_uring_sqe* entry = next_entry(queue_entries_);
       io_uring_prep_multishot_accept(entry, fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::accept), static_cast<uint64_t>(fd)));
-      socket.accept = submission.token;
+      socket.reading = submission.token;
       return arm(socket, Kind::accept);
     }
     case Operation::connect: {
@@ -118,19 +118,19 @@ void UringBackend::submit(const Submission& submission, size_t index) {
       io_uring_prep_connect(entry, fd, static_cast<const sockaddr*>(submission.data),
                             static_cast<socklen_t>(submission.size));
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::connect), static_cast<uint64_t>(fd)));
-      socket.connect = submission.token;
+      socket.writing = submission.token;
       return arm(socket, Kind::connect);
     }
     case Operation::poll_writable: {
       io_uring_sqe* entry = next_entry(1);
       io_uring_prep_poll_add(entry, fd, POLLOUT);
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::poll), static_cast<uint64_t>(fd)));
-      socket.poll = submission.token;
+      socket.writing = submission.token;
       return arm(socket, Kind::poll);
     }
     case Operation::recv:
       RC_ASSERT((socket.armed & uint8_t(Kind::recv)) == 0 && !socket.recv_waiting);
-      socket.recv = submission.token;
+      socket.reading = submission.token;
       socket.recv_waiting = true;
       recvs_.push_back(fd);
       return;
@@ -202,7 +202,10 @@ void UringBackend::submit_wake_read() {
 }
 
 void UringBackend::arm(Socket& socket, Kind kind) {
-  RC_ASSERT((socket.armed & uint8_t(kind)) == 0);
+  // Those of one direction share a token.
+  constexpr uint8_t kReading = uint8_t(Kind::recv) | uint8_t(Kind::accept);
+  const bool reading = (uint8_t(kind) & kReading) != 0;
+  RC_ASSERT((socket.armed & (reading ? kReading : uint8_t(~kReading))) == 0);
   socket.armed |= uint8_t(kind);
   ++in_flight_;
 }
@@ -219,7 +222,7 @@ void UringBackend::cancel(int fd, Kind kind) {
 void UringBackend::cancel_recv(int fd, Socket& socket) {
   if (socket.recv_waiting) {
     socket.recv_waiting = false;
-    complete(Operation::recv, socket.recv, -ECANCELED);
+    complete(Operation::recv, socket.reading, -ECANCELED);
   } else if ((socket.armed & uint8_t(Kind::recv)) != 0) {
     cancel(fd, Kind::recv);
   }
@@ -355,13 +358,13 @@ void UringBackend::take(const io_uring_cqe& cqe) {
     --in_flight_;
   }
   if (kind == Kind::recv) {
-    complete(Operation::recv, socket.recv, cqe.res, more, buffers_->take(cqe.flags, cqe.res));
+    complete(Operation::recv, socket.reading, cqe.res, more, buffers_->take(cqe.flags, cqe.res));
   } else if (kind == Kind::accept) {
-    complete(Operation::accept, socket.accept, cqe.res, more);
+    complete(Operation::accept, socket.reading, cqe.res, more);
   } else if (kind == Kind::connect) {
-    complete(Operation::connect, socket.connect, cqe.res);
+    complete(Operation::connect, socket.writing, cqe.res);
   } else {
-    complete(Operation::poll_writable, socket.poll, std::min(cqe.res, 0));
+    complete(Operation::poll_writable, socket.writing, std::min(cqe.res, 0));
   }
   if (socket.closing && socket.armed == 0) after_batch_.push_back(Submission::close(fd, socket.close));
 }

@@ -58,12 +58,16 @@ class UringBackend final : public Backend {
 
   // What is armed on one descriptor, and for whom.
   struct Socket {
-    Token recv, accept, connect, poll, close;
+    Token reading;  // of its recv; a listener's accept
+    Token writing;  // of its poll for writability; before that its connect
+    Token close;
     uint8_t armed = 0;          // bits of Kind in the kernel's hands
     bool recv_waiting = false;  // to be armed at the end of this turn
     bool closing = false;
     bool reset = false;
   };
+  // A hundred thousand connections pay 100 KB for each byte.
+  static_assert(sizeof(Socket) == 32);
 
   UringBackend() = default;
   // Makes the ring with exactly `features`; 0 or -errno.
