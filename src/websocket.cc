@@ -25,31 +25,46 @@ struct RawBearer final : Attachment {
   std::optional<int64_t> expires_unix_ms;
 };
 
-// Hangs on a RawSocket and holds what the embedder sees of it.
-class RawSession final : public Attachment {
+// Hangs on a RawSocket, and is what the embedder sees of it.
+class RawSession final : public Attachment, public WebSocket {
  public:
-  RawSession(ServerCore& core, RawSocket& socket, std::string_view path, Json identifiers)
-      : core_(core), socket_(socket), path_(path), identifiers_(std::move(identifiers)), face_(*this) {}
+  RawSession(ServerCore& core, RawSocket& socket) : core_(core), socket_(socket) {}
 
   static RawSession& of(RawSocket& socket) { return static_cast<RawSession&>(*socket.attachment); }
 
-  ServerCore& core() { return core_; }
-  RawSocket& socket() { return socket_; }
-  WebSocket& face() { return face_; }
-  std::string_view path() const { return path_; }
-  const Json& identifiers() const { return identifiers_; }
-  std::string_view tags() const { return tags_; }
+  ServerCore& core() const { return core_; }
+  RawSocket& socket() const { return socket_; }
 
-  void add_tag(std::string_view tag) { tags_.append(tags_.empty() ? "[" : " [").append(tag).append("]"); }
+  void set_identifiers(Json identifiers) { description().identifiers = std::move(identifiers); }
+  const Json& identifiers() const {
+    static const Json kNone = Json::object();
+    return description_ ? description_->identifiers : kNone;
+  }
+
+  void add_tag(std::string_view tag) {
+    std::string& tags = description().tags;
+    tags.append(tags.empty() ? "[" : " [").append(tag).append("]");
+  }
+  std::string_view tags() const { return description_ ? description_->tags : std::string_view(); }
 
  private:
+  // Of those of whom anything was said.
+  struct Description {
+    Json identifiers = Json::object();
+    std::string tags;
+  };
+  Description& description() {
+    if (!description_) description_ = std::make_unique<Description>();
+    return *description_;
+  }
+
   ServerCore& core_;
   RawSocket& socket_;
-  const std::string path_;
-  const Json identifiers_;
-  std::string tags_;
-  WebSocket face_;
+  std::unique_ptr<Description> description_;
 };
+
+// A hundred thousand sockets pay 100 KB for each byte.
+static_assert(sizeof(RawSession) == 40);
 
 bool WebSocketGate::identify(const RequestData& data, Json& identifiers) const {
   for (const IdentifierSource& source : core_.identity().sources) {
@@ -96,24 +111,23 @@ bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal,
   return allowed;  // the refusal is 403 as it stands
 }
 
-CallResult WebSocketGate::open(RawSocket& socket, const Exchange& exchange) {
+CallResult WebSocketGate::open(RawSocket& socket, const Exchange&) {
   const auto bearer = std::move(socket.attachment);
-  Json identifiers = Json::object();
+  socket.attachment = std::make_unique<RawSession>(core_, socket);
+  RawSession& session = RawSession::of(socket);
   if (bearer != nullptr) {
     auto& found = static_cast<RawBearer&>(*bearer);
-    identifiers = std::move(found.identifiers);
     if (found.expires_unix_ms) socket.expire_at(*found.expires_unix_ms);
+    session.set_identifiers(std::move(found.identifiers));
+    // Before anything is sent: whoever is in can be disconnected.
+    socket.identify(connection_identifier(session.identifiers()));
   }
-  socket.attachment =
-      std::make_unique<RawSession>(core_, socket, exchange.request.path(), std::move(identifiers));
-  // Before anything is sent: whoever is in can be disconnected.
-  if (bearer != nullptr) socket.identify(connection_identifier(RawSession::of(socket).identifiers()));
   if (!route_.open) return CallResult::ok;
-  return guarded(core_.logger(), "open", [&] { route_.open(RawSession::of(socket).face()); });
+  return guarded(core_.logger(), "open", [&] { route_.open(session); });
 }
 
 CallResult WebSocketGate::message(RawSocket& socket, Opcode opcode, MutableBytes payload) {
-  WebSocket& face = RawSession::of(socket).face();
+  WebSocket& face = RawSession::of(socket);
   const bool text = opcode == Opcode::text;
   if (text ? !route_.message : !route_.binary) {
     socket.close(CloseCode::unsupported_data, text ? "binary messages only" : "text messages only");
@@ -131,7 +145,7 @@ CallResult WebSocketGate::message(RawSocket& socket, Opcode opcode, MutableBytes
 void WebSocketGate::close(RawSocket& socket, CloseCode code, std::string_view reason) {
   if (!route_.close) return;
   const CallResult result = guarded(core_.logger(), "close", [&] {
-    route_.close(RawSession::of(socket).face(), static_cast<uint16_t>(code), reason);
+    route_.close(RawSession::of(socket), static_cast<uint16_t>(code), reason);
   });
   if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
 }
@@ -139,7 +153,7 @@ void WebSocketGate::close(RawSocket& socket, CloseCode code, std::string_view re
 void WebSocketGate::error(RawSocket& socket, std::string_view reason) {
   if (!route_.error) return;
   const CallResult result =
-      guarded(core_.logger(), "error", [&] { route_.error(RawSession::of(socket).face(), reason); });
+      guarded(core_.logger(), "error", [&] { route_.error(RawSession::of(socket), reason); });
   if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
 }
 
@@ -147,8 +161,15 @@ void WebSocketGate::error(RawSocket& socket, std::string_view reason) {
 
 // --- WebSocket ------------------------------------------------------------------------
 
+internal::RawSession& WebSocket::session() {
+  return static_cast<internal::RawSession&>(*this);
+}
+const internal::RawSession& WebSocket::session() const {
+  return static_cast<const internal::RawSession&>(*this);
+}
+
 void WebSocket::send(Text text) {
-  RawSocket& socket = session_->socket();
+  RawSocket& socket = session().socket();
   // A client must fail a connection that sends it bad UTF-8; ours is better dropped here.
   if (!valid_utf8(as_bytes(text.view()))) {
     socket.shard().counters().dropped_for(DropReason::invalid).add();
@@ -158,69 +179,69 @@ void WebSocket::send(Text text) {
 }
 
 void WebSocket::send(Binary binary) {
-  session_->socket().send(Opcode::binary, binary.bytes());
+  session().socket().send(Opcode::binary, binary.bytes());
 }
 
 void WebSocket::send(const Json& json) {
   const std::string text = json.dump();
-  session_->socket().send(Opcode::text, as_bytes(text));
+  session().socket().send(Opcode::text, as_bytes(text));
 }
 
 void WebSocket::close(uint16_t code, std::string_view reason) {
   const auto wanted = static_cast<CloseCode>(code);
-  session_->socket().close(is_wire_close_code(wanted) ? wanted : CloseCode::normal, reason);
+  session().socket().close(is_wire_close_code(wanted) ? wanted : CloseCode::normal, reason);
 }
 
 bool WebSocket::stream_from(std::string_view stream) {
-  return session_->socket().stream_from(stream);
+  return session().socket().stream_from(stream);
 }
 void WebSocket::stop_stream_from(std::string_view stream) {
-  session_->socket().stop_stream_from(stream);
+  session().socket().stop_stream_from(stream);
 }
 
 BroadcastStatus WebSocket::broadcast(std::string_view stream, Text text) {
-  return internal::told(session_->socket().broadcast(stream, PayloadKind::text, as_bytes(text.view())));
+  return internal::told(session().socket().broadcast(stream, PayloadKind::text, as_bytes(text.view())));
 }
 BroadcastStatus WebSocket::broadcast(std::string_view stream, Binary binary) {
-  return internal::told(session_->socket().broadcast(stream, PayloadKind::binary, binary.bytes()));
+  return internal::told(session().socket().broadcast(stream, PayloadKind::binary, binary.bytes()));
 }
 BroadcastStatus WebSocket::broadcast(std::string_view stream, const Json& json) {
   const std::string text = json.dump();
-  return internal::told(session_->socket().broadcast(stream, PayloadKind::json, as_bytes(text)));
+  return internal::told(session().socket().broadcast(stream, PayloadKind::json, as_bytes(text)));
 }
 
 std::string WebSocket::parameter(std::string_view name) const {
-  return std::string(session_->socket().parameter(name));
+  return std::string(session().socket().parameter(name));
 }
 std::string WebSocket::query(std::string_view name) const {
-  return session_->socket().query(name).value_or(std::string());
+  return session().socket().query(name).value_or(std::string());
 }
 std::string_view WebSocket::path() const {
-  return session_->path();
+  return session().socket().path();
 }
 std::string WebSocket::remote_address() const {
-  return session_->socket().peer().to_string();
+  return session().socket().peer().to_string();
 }
 const Json& WebSocket::identifiers() const {
-  return session_->identifiers();
+  return session().identifiers();
 }
 const Json& WebSocket::identifier(std::string_view name) const {
   return identifiers()[name];
 }
 uint64_t WebSocket::number() const {
-  return session_->socket().number();
+  return session().socket().number();
 }
 
 void WebSocket::add_tags(std::initializer_list<std::string_view> tags) {
-  for (const std::string_view tag : tags) session_->add_tag(tag);
+  for (const std::string_view tag : tags) session().add_tag(tag);
 }
 
 void WebSocket::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  internal::log_tagged(session_->core().logger(), level, event, session_->tags(), number(), fields);
+  internal::log_tagged(session().core().logger(), level, event, session().tags(), number(), fields);
 }
 
 Server& WebSocket::server() const {
-  return session_->core().server();
+  return session().core().server();
 }
 
 }  // namespace ringcast

@@ -88,12 +88,9 @@ class WebSocket {
   // socket. One type per socket: another one throws std::logic_error.
   template <class T>
   T& data() {
-    if (!data_) {
-      data_ = std::make_shared<T>();
-      data_type_ = &typeid(T);
-    }
-    if (*data_type_ != typeid(T)) throw std::logic_error("WebSocket::data is asked for as two types");
-    return *static_cast<T*>(data_.get());
+    if (!data_) data_ = std::make_unique<DataOf<T>>();
+    if (data_->type != typeid(T)) throw std::logic_error("WebSocket::data is asked for as two types");
+    return static_cast<DataOf<T>&>(*data_).value;
   }
 
   // Tags stand on every line this socket logs.
@@ -104,11 +101,25 @@ class WebSocket {
 
  private:
   friend class internal::RawSession;
-  explicit WebSocket(internal::RawSession& session) : session_(&session) {}
+  WebSocket() = default;
+  ~WebSocket() = default;
 
-  internal::RawSession* session_;
-  std::shared_ptr<void> data_;
-  const std::type_info* data_type_ = nullptr;
+  struct Data {
+    explicit Data(const std::type_info& type) : type(type) {}
+    virtual ~Data() = default;
+    const std::type_info& type;
+  };
+  template <class T>
+  struct DataOf final : Data {
+    DataOf() : Data(typeid(T)) {}
+    T value{};
+  };
+
+  // What it is a part of.
+  internal::RawSession& session();
+  const internal::RawSession& session() const;
+
+  std::unique_ptr<Data> data_;
 };
 
 // What a route does. Everything may be left out: a text or binary message nobody

@@ -13,11 +13,12 @@ constexpr std::string_view kEverybody = "websocket";
 constexpr size_t kRoomBytesMax = 200;
 constexpr uint16_t kPolicyViolation = 1008;
 
-// What a socket chats on; found once, when it opens.
+// What a socket chats on, by its request.
 struct Seat {
+  std::string room;  // empty: with everybody
   std::string stream;
-  bool room = false;
 };
+using FindSeat = std::function<Seat(const WebSocket&)>;
 
 void answer_error(WebSocket& socket, std::string_view error) {
   socket.send({{"error", error}});
@@ -38,23 +39,20 @@ std::optional<Json> read_object(WebSocket& socket, std::string_view text) {
   return json;
 }
 
-void sit_down(WebSocket& socket, const std::string& room_prefix, const std::string& room, bool in_room) {
-  if (in_room && !valid_room(room)) return socket.close(kPolicyViolation, "not the name of a room");
-  Seat& seat = socket.data<Seat>();
-  seat.room = in_room;
-  seat.stream = in_room ? room_prefix + room : std::string(kEverybody);
+void sit_down(WebSocket& socket, const Seat& seat) {
+  if (!seat.room.empty() && !valid_room(seat.room)) {
+    return socket.close(kPolicyViolation, "not the name of a room");
+  }
   if (!socket.stream_from(seat.stream)) socket.close(kPolicyViolation, "the stream's name is too long");
 }
 
-void hear(WebSocket& socket, Text text) {
-  const Seat& seat = socket.data<Seat>();
-  if (seat.stream.empty()) return;  // turned away, and its Close is on the way
+void hear(WebSocket& socket, const Seat& seat, Text text) {
   std::optional<Json> heard = read_object(socket, text);
   if (!heard) return;
 
   Json said;
   const std::string sender = "Client " + std::to_string(socket.number());
-  if (seat.room) {
+  if (!seat.room.empty()) {
     // A room passes on whatever it is given; only who said it is not the client's to say.
     said = std::move(*heard);
     said.set("sender", sender);
@@ -75,20 +73,21 @@ void serve_page(const Request&, Response& response) {
   }
 }
 
-WebSocketRoute chat(std::function<void(WebSocket&)> open) {
-  return {.open = std::move(open),
-          .message = hear,
-          .binary = [](WebSocket& socket,
-                       Binary) { answer_error(socket, "Invalid JSON format: a binary message holds none"); },
-          .close =
-              [](WebSocket& socket, uint16_t code, std::string_view reason) {
-                socket.log(LogLevel::debug, "left", {{"code", uint64_t{code}}, {"reason", reason}});
-              },
-          .error =
-              [](WebSocket& socket, std::string_view reason) {
-                socket.log(LogLevel::info, "websocket_error", {{"reason", reason}});
-              },
-          .page = serve_page};
+WebSocketRoute chat(std::function<void(WebSocket&)> open, FindSeat seat) {
+  return {
+      .open = std::move(open),
+      .message = [seat = std::move(seat)](WebSocket& socket, Text text) { hear(socket, seat(socket), text); },
+      .binary = [](WebSocket& socket,
+                   Binary) { answer_error(socket, "Invalid JSON format: a binary message holds none"); },
+      .close =
+          [](WebSocket& socket, uint16_t code, std::string_view reason) {
+            socket.log(LogLevel::debug, "left", {{"code", uint64_t{code}}, {"reason", reason}});
+          },
+      .error =
+          [](WebSocket& socket, std::string_view reason) {
+            socket.log(LogLevel::info, "websocket_error", {{"reason", reason}});
+          },
+      .page = serve_page};
 }
 
 }  // namespace
@@ -99,16 +98,24 @@ bool valid_room(std::string_view room) {
 }
 
 void add_rooms(Server& server, const std::string& room_prefix, const std::string& welcome) {
-  server.websocket("/websocket", chat([room_prefix, welcome](WebSocket& socket) {
-                     const std::string room = socket.query("room");
-                     sit_down(socket, room_prefix, room, !room.empty());
-                     if (room.empty()) {
-                       socket.send({{"message", welcome}, {"sender", "Server"}});
-                     }
-                   }));
-  server.websocket("/websocket/:room", chat([room_prefix](WebSocket& socket) {
-                     sit_down(socket, room_prefix, socket.parameter("room"), true);
-                   }));
+  const FindSeat by_query = [room_prefix](const WebSocket& socket) {
+    std::string room = socket.query("room");
+    std::string stream = room.empty() ? std::string(kEverybody) : room_prefix + room;
+    return Seat{std::move(room), std::move(stream)};
+  };
+  const FindSeat by_path = [room_prefix](const WebSocket& socket) {
+    std::string room = socket.parameter("room");
+    std::string stream = room_prefix + room;
+    return Seat{std::move(room), std::move(stream)};
+  };
+  const auto enter = [by_query, welcome](WebSocket& socket) {
+    const Seat seat = by_query(socket);
+    sit_down(socket, seat);
+    if (seat.room.empty()) socket.send({{"message", welcome}, {"sender", "Server"}});
+  };
+  const auto enter_room = [by_path](WebSocket& socket) { sit_down(socket, by_path(socket)); };
+  server.websocket("/websocket", chat(enter, by_query));
+  server.websocket("/websocket/:room", chat(enter_room, by_path));
 }
 
 }  // namespace ringcast

@@ -47,7 +47,7 @@ class Slab {
     if (free_ == kNoSlot) grow();
     const uint32_t slot = free_;
     Entry& entry = at(slot);
-    free_ = entry.next_free;
+    free_ = std::exchange(entry.slot, slot);
     ::new (static_cast<void*>(entry.storage)) T(std::forward<Args>(args)...);
     entry.state |= kLive;
     ++size_;
@@ -69,6 +69,14 @@ class Slab {
   }
   const T& operator[](SlotId id) const { return const_cast<Slab&>(*this)[id]; }
 
+  // The id of a live value of a slab: what lives here need not keep its own.
+  static SlotId id_of(const T& value) {
+    const auto* at = reinterpret_cast<const std::byte*>(&value) - offsetof(Entry, storage);
+    const Entry& entry = *reinterpret_cast<const Entry*>(at);
+    RC_ASSERT(entry.state & kLive);
+    return {entry.slot, entry.state & kSlotGenerationMax};
+  }
+
   // Ends the life: the id is stale before T's destructor runs, and the slot is
   // free only after it, so the destructor may use the slab.
   void release(SlotId id) {
@@ -77,7 +85,7 @@ class Slab {
     entry.state = id.generation == kSlotGenerationMax ? 1 : id.generation + 1;
     --size_;
     entry.value()->~T();
-    entry.next_free = free_;
+    entry.slot = free_;
     free_ = id.slot;
   }
 
@@ -102,8 +110,8 @@ class Slab {
   static constexpr uint32_t kLive = 1u << 31;
 
   struct Entry {
-    uint32_t state = 1;  // the generation (of the coming life, if free), and kLive
-    uint32_t next_free = kNoSlot;
+    uint32_t state = 1;       // the generation (of the coming life, if free), and kLive
+    uint32_t slot = kNoSlot;  // its own; if free, the next free one
     alignas(T) std::byte storage[sizeof(T)];
 
     T* value() { return std::launder(reinterpret_cast<T*>(storage)); }
@@ -121,13 +129,13 @@ class Slab {
     const uint32_t first = slots();
     chunks_.push_back(std::make_unique_for_overwrite<Entry[]>(kChunkSlots));
     for (uint32_t slot = slots(); slot-- > first;) {
-      at(slot).next_free = free_;
+      at(slot).slot = free_;
       free_ = slot;
     }
   }
 
   std::vector<std::unique_ptr<Entry[]>> chunks_;
-  uint32_t free_ = kNoSlot;  // head of the list through Entry::next_free
+  uint32_t free_ = kNoSlot;  // head of the list through Entry::slot
   size_t size_ = 0;
 };
 

@@ -57,8 +57,13 @@ uint64_t declared_bytes(const std::byte* header) {
 
 }  // namespace
 
-FrameParser::FrameParser(uint64_t frame_bytes_max, Rsv1 rsv1)
-    : frame_bytes_max_(static_cast<uint32_t>(std::min(frame_bytes_max, kFrameBytesMax))), rsv1_(rsv1) {}
+FrameParser::FrameParser(uint64_t frame_bytes_max, Rsv1 rsv1) : rsv1_(rsv1) {
+  set_frame_bytes_max(frame_bytes_max);
+}
+
+void FrameParser::set_frame_bytes_max(uint64_t bytes) {
+  frame_bytes_max_ = static_cast<uint32_t>(std::min(bytes, kFrameBytesMax));
+}
 
 FrameParser::Event FrameParser::next(MutableBytes& input) {
   bool frame_begin = false;

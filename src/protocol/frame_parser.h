@@ -53,6 +53,9 @@ class FrameParser {
   Event next(MutableBytes& input);
 
   uint32_t frame_bytes_max() const { return frame_bytes_max_; }
+  void set_frame_bytes_max(uint64_t bytes);
+  // Whether the next octet begins a frame.
+  bool between_frames() const { return state_ == State::header && header_size_ == 0; }
 
  private:
   enum class State : uint8_t { header, payload, failed };

@@ -116,6 +116,16 @@ std::optional<std::vector<PathParameter>> PathPattern::match(const UrlPath& path
   return parameters;
 }
 
+std::optional<size_t> PathPattern::parameter_index(std::string_view name) const {
+  size_t index = 0;
+  for (const Segment& segment : segments_) {
+    if (!segment.parameter) continue;
+    if (segment.text == name) return index;
+    ++index;
+  }
+  return {};
+}
+
 std::optional<HostPort> parse_host(std::string_view text) {
   HostPort parts;
   if (text.starts_with('[')) {

@@ -45,6 +45,8 @@ class PathPattern {
 
   // Nothing: no match. Parameters in the pattern's order.
   std::optional<std::vector<PathParameter>> match(const UrlPath& path) const;
+  // The place of a parameter among those of a match.
+  std::optional<size_t> parameter_index(std::string_view name) const;
 
  private:
   struct Segment {

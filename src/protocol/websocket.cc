@@ -62,6 +62,24 @@ WebSocketReader::WebSocketReader(uint64_t message_bytes_max, InflaterPool& pool,
 
 WebSocketReader::~WebSocketReader() = default;
 
+void WebSocketReader::start_over(uint64_t message_bytes_max) {
+  RC_ASSERT(remembers_nothing());
+  parser_.set_frame_bytes_max(message_bytes_max);
+}
+
+std::unique_ptr<WebSocketReader> ReaderPool::acquire(uint64_t message_bytes_max) {
+  if (spare_.empty()) return std::make_unique<WebSocketReader>(message_bytes_max);
+  std::unique_ptr<WebSocketReader> reader = std::move(spare_.back());
+  spare_.pop_back();
+  reader->start_over(message_bytes_max);
+  return reader;
+}
+
+void ReaderPool::release(std::unique_ptr<WebSocketReader> reader) {
+  RC_ASSERT(reader->remembers_nothing());
+  if (spare_.size() < kSpareMax) spare_.push_back(std::move(reader));
+}
+
 uint32_t WebSocketReader::message_bytes_max() const {
   return inflation_ ? inflation_->message_bytes_max : parser_.frame_bytes_max();
 }

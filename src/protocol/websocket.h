@@ -6,7 +6,8 @@
 //   text that is not UTF-8, at its first impossible octet, also mid-frame          1007
 //   a message over the limit, at the header that takes it there                    1009
 //
-// Memory: an idle reader is these 64 bytes. A message lying in one frame within one
+// Memory: an idle reader is 64 bytes, and those that remember nothing are as good as new: see
+// ReaderPool. A message lying in one frame within one
 // input is delivered where it lies, unmasked in place. Any other is gathered in one
 // buffer, which grows with the bytes that came and never by what a header promised,
 // never beyond the message limit (plus one control frame's payload), and is released
@@ -29,6 +30,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/utf8.h"
@@ -68,6 +70,14 @@ class WebSocketReader {
   // discarded: need_more for good. Pull until need_more, if only to let go of the
   // buffer of an assembled message.
   Event next(MutableBytes& input);
+
+  // Whether it remembers nothing of what it has read: another connection's could be read by it.
+  bool remembers_nothing() const {
+    return parser_.between_frames() && !message_open() && control_size_ == 0 && buffer_ == nullptr &&
+           !ended_ && inflation_ == nullptr;
+  }
+
+  void start_over(uint64_t message_bytes_max);
 
   // Bytes on the heap for an unfinished (or just delivered) message or control frame;
   // zlib's are not counted.
@@ -112,7 +122,20 @@ class WebSocketReader {
   std::unique_ptr<Inflation> inflation_;            // null unless negotiated, and after the end
 };
 
-// One per open connection, most of them idle: a cache line.
+// One per message under way: a cache line.
 static_assert(sizeof(WebSocketReader) <= 64);
+
+// Readers for connections in the middle of a message, which few are at a time: the others
+// need none. One per shard; its thread only.
+class ReaderPool {
+ public:
+  std::unique_ptr<WebSocketReader> acquire(uint64_t message_bytes_max);
+  // One that remembers nothing.
+  void release(std::unique_ptr<WebSocketReader> reader);
+
+ private:
+  static constexpr size_t kSpareMax = 256;
+  std::vector<std::unique_ptr<WebSocketReader>> spare_;
+};
 
 }  // namespace ringcast

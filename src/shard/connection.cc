@@ -14,33 +14,31 @@ namespace ringcast {
 
 Connection::Connection(Shard& shard, int fd, uint64_t number, IpAddress peer,
                        std::shared_ptr<const TlsContext> tls)
-    : shard_(shard),
+    : lap_policy_(shard.limits().lap_policy),
       fd_(fd),
-      number_(number),
-      transport_peer_(peer),
-      peer_(peer),
-      secure_(tls != nullptr),
-      lap_policy_(shard.limits().lap_policy),
+      shard_(shard),
       tls_(tls ? std::make_unique<TlsLink>(std::move(tls)) : nullptr),
-      deadline_(this, [](void* self) { static_cast<Connection*>(self)->expired(); }) {}
+      number_(number),
+      peer_(peer) {}
 
 Connection::~Connection() {
   RC_ASSERT(subscriptions_ == nullptr);
-  shard_.timers().cancel(deadline_);
+  shard_.timers().cancel(*this);
   if (address_counted_) shard_.context().addresses.remove(peer_);
   if (tls_ && tls_->engine().handshake_done()) shard_.counters().tls_connections.subtract();
   shard_.counters().outbox_bytes.subtract(outbox_counted_);
   shard_.counters().input_bytes.subtract(input_counted_);
 }
 
-void Connection::start(ConnectionId id) {
-  id_ = id;
-  request_since_ = last_received_ = shard_.now();
+void Connection::start() {
+  http_ = std::make_unique<HttpPhase>(*this, shard_.admission_status());
+  http_->transport_peer = peer_;
+  http_->secure = tls_ != nullptr;
+  http_->request_since = heard_at_ = shard_.now();
   if (shard_.context().proxy_protocol && shard_.context().proxies.contains(peer_)) {
-    proxy_ = std::make_unique<ProxyHeaderParser>();
+    http_->proxy = std::make_unique<ProxyHeaderParser>();
   }
   set_peer(peer_);
-  http_ = std::make_unique<HttpExchange>(*this, shard_.admission_status());
   arm_recv();
   schedule();
 }
@@ -72,14 +70,15 @@ void Connection::completed(const Completion& completion) {
 
 void Connection::add_subscription(Subscription& subscription) {
   subscription.next = subscriptions_;
-  if (subscriptions_ != nullptr) subscriptions_->previous = &subscription;
   subscriptions_ = &subscription;
   ++subscription_count_;
 }
 
 void Connection::remove_subscription(Subscription& subscription) {
-  (subscription.previous == nullptr ? subscriptions_ : subscription.previous->next) = subscription.next;
-  if (subscription.next != nullptr) subscription.next->previous = subscription.previous;
+  // Nearly always the first: the newest, or the one after another when all of them end.
+  Subscription** link = &subscriptions_;
+  while (*link != &subscription) link = &(*link)->next;
+  *link = subscription.next;
   --subscription_count_;
 }
 
@@ -134,7 +133,7 @@ void Connection::evict() {
     // An unfinished message may be what was wanted back.
     peer_done_ = true;
     reader_.reset();
-    held_ = {};
+    if (impeded_) impeded_->held = {};
     count_input();
   } else {
     terminate(state_ == State::closing ? end_reason_ : EndReason::memory, true);
@@ -150,10 +149,10 @@ void Connection::trim_backlog() {
        subscription = subscription->next) {
     FrameLog& log = subscription->log.bytes;
     const auto behind = static_cast<size_t>(log.head() - subscription->cursor);
-    if (subscription->policy == LapPolicy::latest) {
+    if (subscription->policy() == LapPolicy::latest) {
       shard_.hub().skip(*subscription, std::max(subscription->cursor, log.newest_frame()),
                         DropReason::superseded);
-    } else if (subscription->policy == LapPolicy::drop_oldest && behind > part) {
+    } else if (subscription->policy() == LapPolicy::drop_oldest && behind > part) {
       shard_.hub().skip(*subscription, log.advance(subscription->cursor, behind - part).cursor,
                         DropReason::oldest);
     }
@@ -171,13 +170,13 @@ size_t Connection::backlog_bytes() const {
 }
 
 size_t Connection::input_bytes() const {
-  return held_.capacity() + (tls_ ? tls_->waiting.capacity() : 0) + (reader_ ? reader_->held_bytes() : 0) +
-         (http_ ? http_->held_bytes() : 0);
+  return (impeded_ ? impeded_->held.capacity() : 0) + (tls_ ? tls_->waiting.capacity() : 0) +
+         (reader_ ? reader_->held_bytes() : 0) + (http_ ? http_->exchange.held_bytes() : 0);
 }
 
 void Connection::count_input() {
-  const size_t bytes = input_bytes();
-  shard_.counters().input_bytes.add(bytes - input_counted_);  // unsigned: a difference either way
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(input_bytes(), UINT32_MAX));
+  shard_.counters().input_bytes.add(uint64_t{bytes} - input_counted_);  // unsigned: a difference either way
   input_counted_ = bytes;
 }
 
@@ -190,7 +189,7 @@ void Connection::drop_unbegun_output() {
 void Connection::drain() {
   switch (state_) {
     case State::http:
-      if (has_output() || http_->busy()) break;  // it gets its answer, with Connection: close
+      if (has_output() || http_->exchange.busy()) break;  // it gets its answer, with Connection: close
       terminate(EndReason::drain);
       break;
     case State::open:
@@ -221,7 +220,7 @@ void Connection::begin_closing(EndReason why) {
   end_subscriptions();
   if (paused_) {
     // There is no more room to wait for: input is only searched for the peer's Close.
-    shard_.look_after_settling(id_);
+    shard_.look_after_settling(id());
   }
   shard_.mark_dirty(*this);
   schedule();
@@ -234,8 +233,8 @@ void Connection::output_done() {
   if (state_ != State::closing || has_output() || batch_entry != kNotInBatch) return;
   // Counted from here: a peer that was too slow for its streams gets the time of a
   // write stall to read why it was closed.
-  if (closing_until_ == kNever) {
-    closing_until_ = shard_.now() + shard_.limits().close_timeout;
+  if (impeded().closing_until == kNever) {
+    impeded().closing_until = shard_.now() + shard_.limits().close_timeout;
     schedule();
   }
   if (!peer_done_ && !fin_received_) return;
@@ -245,13 +244,16 @@ void Connection::output_done() {
       return;  // and comes back when that has left
     }
     fin_sent_ = true;
-    shard_.submit(Submission::shutdown(fd_, token_of(id_)));
+    shard_.submit(Submission::shutdown(fd_, token_of(id())));
   }
   if (fin_received_) terminate(end_reason_);
 }
 
 void Connection::end_conversation(CloseCode code, std::string_view reason) {
-  if (raw_) raw_->ended(code, reason);
+  if (raw_open_) {
+    raw_open_ = false;
+    raw_->ended(code, reason);
+  }
   if (session_) session_->ended();
 }
 
@@ -268,9 +270,9 @@ void Connection::terminate(EndReason why, bool reset) {
   if (raw_) counters.websockets.subtract();
   if (session_) counters.sessions.subtract();
   if (outbox_ && was_open) counters.dropped_for(DropReason::connection_ended).add();
-  shard_.timers().cancel(deadline_);
+  shard_.timers().cancel(*this);
   close_submitted_ = true;
-  shard_.submit(Submission::close(fd_, token_of(id_), reset));
+  shard_.submit(Submission::close(fd_, token_of(id()), reset));
 }
 
 // The close completes last, so nothing of ours is with the kernel any more.
@@ -290,50 +292,52 @@ void Connection::schedule() {
     case State::http:
       if (!http_) break;
       // Absolute, so that a byte now and then buys nothing.
-      due = request_since_ +
-            (http_->busy() || !answered_before_ ? limits.handshake_timeout : limits.keep_alive_timeout);
+      due = http_->request_since + (http_->exchange.busy() || !http_->answered_before
+                                        ? limits.handshake_timeout
+                                        : limits.keep_alive_timeout);
       break;
     case State::open:
-      due = std::min({keep_alive_due_, pong_due_, beat_due_});
+      due = std::min(keep_alive_due(), pong_due());
+      if (session_) due = std::min(due, session_->beat_due);
       break;
     case State::closing:
-      due = closing_until_;
+      if (impeded_) due = impeded_->closing_until;
       break;
     case State::terminating:
       break;
   }
-  if (blocked_) due = std::min(due, stalled_since_ + limits.write_stall);
-  shard_.timers().schedule(deadline_, due);
+  if (blocked_) due = std::min(due, impeded_->stalled_since + limits.write_stall);
+  shard_.timers().schedule(*this, due);
 }
 
-void Connection::expired() {
+void Connection::expire() {
   const Instant now = shard_.now();
   const Limits& limits = shard_.limits();
-  if (blocked_ && now >= stalled_since_ + limits.write_stall) {
+  if (blocked_ && now >= impeded_->stalled_since + limits.write_stall) {
     terminate(state_ == State::closing ? end_reason_ : EndReason::write_stall, true);
     return;
   }
   switch (state_) {
     case State::http: {
-      const bool idle = answered_before_ && !http_->busy();
-      if (now >= request_since_ + (idle ? limits.keep_alive_timeout : limits.handshake_timeout)) {
+      const bool idle = http_->answered_before && !http_->exchange.busy();
+      if (now >= http_->request_since + (idle ? limits.keep_alive_timeout : limits.handshake_timeout)) {
         terminate(idle ? EndReason::idle_timeout : EndReason::handshake_timeout);
         return;
       }
       break;
     }
     case State::open:
-      if (now >= pong_due_ && paused_) {
-        pong_due_ = now + limits.pong_timeout;  // it may have answered: we are not listening
-      } else if (now >= pong_due_) {
+      if (now >= pong_due() && paused_) {
+        heard_at_ = now;  // it may have answered: we are not listening
+      } else if (now >= pong_due()) {
         close(CloseCode::policy_violation, "no pong", EndReason::pong_timeout);
         return;
       }
-      if (now >= beat_due_) beat();
-      if (now >= keep_alive_due_) keep_alive();
+      if (session_ && now >= session_->beat_due) beat();
+      if (now >= keep_alive_due()) keep_alive();
       break;
     case State::closing:
-      if (now >= closing_until_) {
+      if (impeded_ && now >= impeded_->closing_until) {
         shard_.counters().close_timeouts.add();
         // Bytes it never took would only linger in the kernel.
         terminate(end_reason_, has_output());
@@ -350,8 +354,8 @@ void Connection::expired() {
 void Connection::beat() {
   const Instant now = shard_.now();
   Counters& counters = shard_.counters();
-  if (now > beat_due_ + seconds(1)) counters.pings_late.add();
-  beat_due_ = std::max(beat_due_ + shard_.limits().ping_interval, now);
+  if (now > session_->beat_due + seconds(1)) counters.pings_late.add();
+  session_->beat_due = std::max(session_->beat_due + shard_.limits().ping_interval, now);
   if (!session_->welcomed()) return;  // nothing comes before the welcome
   if (outbox_ && outbox_->ping_queued) return;
   counters.pings.add();
@@ -359,18 +363,37 @@ void Connection::beat() {
   outbox_->ping_queued = true;
 }
 
+// A WebSocket ping to whom nothing was heard of for an interval. While the last one is not
+// answered no other follows, but whether it is by now is looked at once an interval.
+Instant Connection::keep_alive_due() const {
+  const Duration interval = shard_.limits().raw_ping_interval;
+  if (interval == Duration::zero()) return kNever;
+  if (!awaits_pong_) return heard_at_ + interval;
+  return heard_at_ + interval * ((shard_.now() - heard_at_) / interval + 1);
+}
+
+Instant Connection::pong_due() const {
+  const Duration timeout = shard_.limits().pong_timeout;
+  return awaits_pong_ && timeout > Duration::zero() ? heard_at_ + timeout : kNever;
+}
+
 void Connection::keep_alive() {
-  const Limits& limits = shard_.limits();
-  const Instant now = shard_.now();
-  if (last_received_ + limits.raw_ping_interval > now) {
-    keep_alive_due_ = last_received_ + limits.raw_ping_interval;
-    return;
-  }
-  keep_alive_due_ = now + limits.raw_ping_interval;
-  if (awaits_pong_) return;
   awaits_pong_ = true;
-  if (limits.pong_timeout > Duration::zero()) pong_due_ = now + limits.pong_timeout;
+  heard_at_ = shard_.now();
   send_urgent(Opcode::ping, {});
+}
+
+// --- What few of them have ------------------------------------------------------------
+
+Connection::Impeded& Connection::impeded() {
+  if (!impeded_) impeded_ = std::make_unique<Impeded>();
+  return *impeded_;
+}
+
+void Connection::forget_impediments() {
+  if (paused_ || stall_begun_ || state_ == State::closing) return;
+  in_the_way_ = false;
+  impeded_.reset();
 }
 
 }  // namespace ringcast

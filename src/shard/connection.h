@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -21,7 +20,6 @@
 #include "io/socket.h"
 #include "protocol/frame.h"
 #include "protocol/http_request.h"
-#include "protocol/proxy_header.h"
 #include "protocol/websocket.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
@@ -31,12 +29,12 @@
 
 namespace ringcast {
 
-class HttpExchange;
 class RawSocket;
 class Session;
 class Shard;
 class TlsContext;
 class TlsLink;
+struct HttpPhase;
 struct Route;
 struct Stream;
 struct Subscription;
@@ -52,7 +50,7 @@ constexpr ConnectionId connection_of(Token token) {
 
 inline constexpr uint32_t kNotInBatch = UINT32_MAX;
 
-class Connection {
+class Connection final : public Alarm {
  public:
   enum class State : uint8_t {
     http,         // requests and their answers
@@ -68,7 +66,7 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();
 
-  void start(ConnectionId id);
+  void start();
   void completed(const Completion& completion);
 
   // --- Sending -------------------------------------------------------------------
@@ -113,8 +111,8 @@ class Connection {
 
   // The client's address: the socket's peer, or whom trusted proxies speak for.
   const IpAddress& peer() const { return peer_; }
-  // Whether the client's own connection is by TLS, here or at a trusted proxy.
-  bool secure() const { return secure_; }
+  // Of its requests: whether the client's own connection is by TLS, here or at a trusted proxy.
+  bool secure() const;
   // Whether a trusted proxy writes its requests' headers.
   bool through_proxy() const;
   // Goes by what trusted proxies say of this request. False: its client has too many
@@ -125,7 +123,7 @@ class Connection {
 
   // --- For the hub and the send batch ----------------------------------------------
 
-  ConnectionId id() const { return id_; }
+  ConnectionId id() const { return Slab<Connection>::id_of(*this); }
   int fd() const { return fd_; }
   State state() const { return state_; }
   Shard& shard() const { return shard_; }
@@ -184,8 +182,8 @@ class Connection {
   // The mailboxes have room again (Shard::wait_for_room).
   void room_again();
 
-  bool dirty = false;           // in the shard's list
-  bool listed_stalled = false;  // likewise
+  bool dirty : 1 = false;           // in the shard's list
+  bool listed_stalled : 1 = false;  // likewise
 
  private:
   // Input
@@ -202,6 +200,7 @@ class Connection {
   void process(MutableBytes input);
   bool process_http(MutableBytes& input);
   bool process_websocket(MutableBytes& input);
+  uint64_t message_bytes_max(const Route& route) const;
   void handle(const WebSocketReader::Event& event);
   void open_conversation();
   void release_output_if_live();
@@ -235,67 +234,69 @@ class Connection {
   void join();
 
   // Time
-  void expired();
+  void expire() override;
   void schedule();
+  Instant keep_alive_due() const;
+  Instant pong_due() const;
   void keep_alive();
   void beat();
 
-  Shard& shard_;
-  const int fd_;
-  ConnectionId id_;
-  const uint64_t number_;
-  IpAddress transport_peer_;  // the socket's, or whom a PROXY header names: who wrote the requests' headers
-  IpAddress peer_;
+  // What only a connection has that is stalled, not read from, or closing.
+  struct Impeded {
+    std::vector<std::byte> held;  // input that came while reading was paused
+    Instant stalled_since{};
+    Instant lap_grace_since{};
+    uint32_t lap_queue_bytes = 0;  // what the kernel held then
+    Instant closing_until = kNever;
+  };
+  Impeded& impeded();
+  void forget_impediments();
 
+  // Members stand in the order of their use: those that a fan-out reads of each subscriber
+  // come first, in two cache lines.
   State state_ = State::http;
-  uint8_t window_bits_ = 0;
-  bool secure_;
-  bool address_counted_ = false;
-  bool over_address_limit_ = false;
-  LapPolicy lap_policy_;
   EndReason end_reason_ = EndReason::peer_closed;
-  bool recv_armed_ = false;
-  bool recv_cancelled_ = false;  // and not completed yet
-  bool poll_armed_ = false;
-  bool close_submitted_ = false;
-  bool close_completed_ = false;
-  bool paused_ = false;       // reading is stopped until there is room for what it would cause
-  bool processing_ = false;   // input is being handled further up the stack
-  bool blocked_ = false;      // waits for writability
-  bool in_the_way_ = false;   // lap_grace_since_ counts
-  bool stall_begun_ = false;  // stalled_since_ counts: bytes wait since then without progress
-  bool holding_ = false;      // the 101 waits until the subscriptions of open() are live
-  bool fin_received_ = false;
-  bool fin_sent_ = false;
-  bool peer_done_ = false;  // nothing the peer says matters any more: its Close came, or it broke the rules
-  bool waits_for_room_ = false;  // in the shard's list
-  bool awaits_pong_ = false;
-  bool answered_before_ = false;  // this is not its first request
-
-  std::unique_ptr<ProxyHeaderParser> proxy_;  // until the header has come
+  uint8_t window_bits_ = 0;
+  LapPolicy lap_policy_;
+  bool recv_armed_ : 1 = false;
+  bool recv_cancelled_ : 1 = false;  // and not completed yet
+  bool poll_armed_ : 1 = false;
+  bool close_submitted_ : 1 = false;
+  bool close_completed_ : 1 = false;
+  bool paused_ : 1 = false;       // reading is stopped until there is room for what it would cause
+  bool processing_ : 1 = false;   // input is being handled further up the stack
+  bool blocked_ : 1 = false;      // waits for writability
+  bool in_the_way_ : 1 = false;   // lap_grace_since counts
+  bool stall_begun_ : 1 = false;  // stalled_since counts: bytes wait since then without progress
+  bool holding_ : 1 = false;      // the 101 waits until the subscriptions of open() are live
+  bool fin_received_ : 1 = false;
+  bool fin_sent_ : 1 = false;
+  // Nothing the peer says matters any more: its Close came, or it broke the rules.
+  bool peer_done_ : 1 = false;
+  bool waits_for_room_ : 1 = false;  // in the shard's list
+  bool awaits_pong_ : 1 = false;
+  bool address_counted_ : 1 = false;
+  bool raw_open_ : 1 = false;  // between raw_'s open and its end
+  const int fd_;
+  uint32_t subscription_count_ = 0;
+  uint32_t outbox_counted_ = 0;  // what of it stands in the gauge, which no outbox fills beyond 4 GiB
+  uint32_t input_counted_ = 0;   // likewise of input_bytes()
+  Shard& shard_;
+  std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<TlsLink> tls_;
-  std::unique_ptr<HttpExchange> http_;
-  std::optional<WebSocketReader> reader_;  // of a WebSocket; in place: every receive goes through it
+  Subscription* subscriptions_ = nullptr;
+  std::unique_ptr<HttpPhase> http_;
   std::unique_ptr<RawSocket> raw_;
   std::unique_ptr<Session> session_;
-  std::unique_ptr<Outbox> outbox_;
-  size_t outbox_counted_ = 0;    // what of it stands in the gauge
-  size_t input_counted_ = 0;     // likewise of input_bytes()
-  std::vector<std::byte> held_;  // input that came while reading was paused
-
-  Subscription* subscriptions_ = nullptr;
-  size_t subscription_count_ = 0;
-
-  Deadline deadline_;
-  Instant request_since_{};  // accepted, or the last answer sent
-  Instant last_received_{};
-  Instant keep_alive_due_ = kNever;  // a WebSocket ping, if nothing was received until then
-  Instant pong_due_ = kNever;
-  Instant beat_due_ = kNever;  // Action Cable's ping
-  Instant stalled_since_{};
-  Instant lap_grace_since_{};
-  uint32_t lap_queue_bytes_ = 0;  // what the kernel held then
-  Instant closing_until_ = kNever;
+  std::unique_ptr<WebSocketReader> reader_;  // of a WebSocket, while that has a past that matters
+  std::unique_ptr<Impeded> impeded_;
+  // When it was last heard; with awaits_pong_, when it was last asked to say something.
+  Instant heard_at_{};
+  const uint64_t number_;
+  IpAddress peer_;
 };
+
+// A hundred thousand connections pay 100 KB for each byte.
+static_assert(sizeof(Connection) <= 168);
 
 }  // namespace ringcast

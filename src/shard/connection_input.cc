@@ -12,7 +12,7 @@ namespace ringcast {
 
 void Connection::arm_recv() {
   if (recv_armed_ || fin_received_) return;
-  shard_.submit(Submission::recv(fd_, token_of(id_)));
+  shard_.submit(Submission::recv(fd_, token_of(id())));
   recv_armed_ = true;
 }
 
@@ -23,9 +23,8 @@ void Connection::received(const Completion& completion) {
 
   if (completion.result > 0) {
     shard_.counters().received_bytes.add(static_cast<uint64_t>(completion.result));
-    last_received_ = shard_.now();
+    heard_at_ = shard_.now();
     awaits_pong_ = false;
-    pong_due_ = kNever;
     received_bytes(completion.bytes);
   } else if (completion.result == 0) {
     fin_received_ = true;
@@ -39,7 +38,7 @@ void Connection::received(const Completion& completion) {
 }
 
 void Connection::received_bytes(MutableBytes bytes) {
-  if (proxy_ && !take_proxy_header(bytes)) return;
+  if (http_ && http_->proxy && !take_proxy_header(bytes)) return;
   if (tls_) {
     received_records(bytes);
   } else {
@@ -50,7 +49,8 @@ void Connection::received_bytes(MutableBytes bytes) {
 void Connection::received_plaintext(MutableBytes bytes) {
   if (bytes.empty()) return;
   if (paused_) {
-    held_.insert(held_.end(), bytes.begin(), bytes.end());
+    std::vector<std::byte>& held = impeded().held;
+    held.insert(held.end(), bytes.begin(), bytes.end());
     count_input();
   } else {
     process(bytes);
@@ -60,7 +60,7 @@ void Connection::received_plaintext(MutableBytes bytes) {
 // The header of a trusted proxy comes before anything else, TLS included. False: it is
 // not complete, or was none.
 bool Connection::take_proxy_header(MutableBytes& bytes) {
-  const ProxyHeaderParser::Event event = proxy_->next(bytes);
+  const ProxyHeaderParser::Event event = http_->proxy->next(bytes);
   using Kind = ProxyHeaderParser::Event::Kind;
   if (event.kind == Kind::need_more) return false;
   if (event.kind == Kind::error) {
@@ -68,8 +68,10 @@ bool Connection::take_proxy_header(MutableBytes& bytes) {
     terminate(EndReason::proxy_header, true);
     return false;
   }
-  proxy_.reset();
-  if (event.header.family == ProxyHeader::Family::inet) set_peer(transport_peer_ = event.header.source);
+  http_->proxy.reset();
+  if (event.header.family == ProxyHeader::Family::inet) {
+    set_peer(http_->transport_peer = event.header.source);
+  }
   return true;
 }
 
@@ -80,25 +82,29 @@ void Connection::set_peer(const IpAddress& peer) {
   peer_ = peer;
   const size_t limit = shard_.limits().connections_per_address;
   address_counted_ = limit > 0 && !context.proxies.contains(peer);
-  over_address_limit_ = address_counted_ && context.addresses.add(peer) > limit;
+  http_->over_address_limit = address_counted_ && context.addresses.add(peer) > limit;
 }
 
 ForwardedClient Connection::forwarded_client(const HttpRequest& request) const {
-  return resolve_forwarded(transport_peer_, shard_.context().proxies,
+  return resolve_forwarded(http_->transport_peer, shard_.context().proxies,
                            ForwardingHeaders::of(request.headers()));
 }
 
 bool Connection::through_proxy() const {
-  return shard_.context().proxies.contains(transport_peer_);
+  return shard_.context().proxies.contains(http_->transport_peer);
 }
 
 bool Connection::admit(const HttpRequest& request) {
   if (through_proxy()) {
     const ForwardedClient client = forwarded_client(request);
     if (client.address != peer_) set_peer(client.address);
-    secure_ = client.tls.value_or(tls_ != nullptr);
+    http_->secure = client.tls.value_or(tls_ != nullptr);
   }
-  return !over_address_limit_;
+  return !http_->over_address_limit;
+}
+
+bool Connection::secure() const {
+  return http_->secure;
 }
 
 std::string_view Connection::host(const HttpRequest& request) const {
@@ -187,7 +193,7 @@ void Connection::process(MutableBytes input) {
         more = process_websocket(input);
         break;
       case State::closing:
-        more = reader_ && !peer_done_ && process_websocket(input);
+        more = (raw_ || session_) && !peer_done_ && process_websocket(input);
         break;
       case State::terminating:
         more = false;
@@ -195,6 +201,7 @@ void Connection::process(MutableBytes input) {
     }
   }
   processing_ = false;
+  if (reader_ && reader_->remembers_nothing()) shard_.readers().release(std::move(reader_));
   count_input();
 }
 
@@ -206,19 +213,19 @@ bool Connection::process_http(MutableBytes& input) {
     pause(input);
     return false;
   }
-  const bool was_busy = http_->busy();
-  const HttpExchange::Outcome outcome = http_->process(input);
-  if (!was_busy && answered_before_) request_since_ = shard_.now();
+  const bool was_busy = http_->exchange.busy();
+  const HttpExchange::Outcome outcome = http_->exchange.process(input);
+  if (!was_busy && http_->answered_before) http_->request_since = shard_.now();
   switch (outcome) {
     case HttpExchange::Outcome::need_more:
       break;
     case HttpExchange::Outcome::answered:
-      request_since_ = shard_.now();
-      answered_before_ = true;
+      http_->request_since = shard_.now();
+      http_->answered_before = true;
       break;
     case HttpExchange::Outcome::closing:
       peer_done_ = true;
-      begin_closing(http_->end_reason());
+      begin_closing(http_->exchange.end_reason());
       break;
     case HttpExchange::Outcome::upgraded:
       open_conversation();
@@ -231,43 +238,34 @@ bool Connection::process_http(MutableBytes& input) {
 
 void Connection::open_conversation() {
   // The request outlives the phase: open() still reads it.
-  const std::unique_ptr<HttpExchange> http = std::move(http_);
-  const Route& route = http->route();
-  const Exchange exchange = http->exchange();
+  const Exchange exchange = http_->exchange.exchange();
+  const std::unique_ptr<HttpPhase> phase = std::move(http_);
+  HttpExchange& http = phase->exchange;
+  const Route& route = http.route();
   const Limits& limits = shard_.limits();
-  const uint64_t message_bytes = route.message_bytes != 0 ? route.message_bytes : limits.message_bytes;
-  if (const auto& deflate = http->deflate()) {
+  if (const auto& deflate = http.deflate()) {
     window_bits_ = deflate->sender_window_bits();
-    reader_.emplace(message_bytes, shard_.inflaters(), *deflate);
-  } else {
-    reader_.emplace(message_bytes);
+    reader_ = std::make_unique<WebSocketReader>(message_bytes_max(route), shard_.inflaters(), *deflate);
   }
   state_ = State::open;
   holding_ = true;
   if (route.lap_policy) lap_policy_ = *route.lap_policy;
-  if (limits.raw_ping_interval > Duration::zero()) keep_alive_due_ = shard_.now() + limits.raw_ping_interval;
+  heard_at_ = shard_.now();
   if (route.kind == Route::Kind::cable) {
     // Spread, so that a storm of reconnects does not become a storm of pings.
     const auto interval = limits.ping_interval.count();
-    beat_due_ =
-        shard_.now() +
-        Duration(interval / 2 + static_cast<int64_t>(shard_.random() % static_cast<uint64_t>(interval)));
+    const Duration first(interval / 2 +
+                         static_cast<int64_t>(shard_.random() % static_cast<uint64_t>(interval)));
     session_ = std::make_unique<Session>(*this, route);
+    session_->beat_due = shard_.now() + first;
     shard_.counters().sessions.add();
     session_->open(exchange);
   } else {
-    raw_ = std::make_unique<RawSocket>(*this, route, http->take_parameters(),
-                                       std::string(http->request().query()));
-    raw_->attachment = http->take_bearer();
+    raw_ = std::make_unique<RawSocket>(*this, route, exchange);
+    raw_->attachment = http.take_bearer();
     shard_.counters().websockets.add();
-    raw_->open({.shard = exchange.shard,
-                .request = exchange.request,
-                .parameters = raw_->parameters(),
-                .body = {},
-                .peer = peer_,
-                .connection_number = number_,
-                .tls = secure_,
-                .through_proxy = through_proxy()});
+    raw_open_ = true;
+    raw_->open(exchange);
   }
   release_output_if_live();
 }
@@ -284,10 +282,17 @@ void Connection::release_output_if_live() {
   maybe_resume();
 }
 
+uint64_t Connection::message_bytes_max(const Route& route) const {
+  return route.message_bytes != 0 ? route.message_bytes : shard_.limits().message_bytes;
+}
+
 bool Connection::process_websocket(MutableBytes& input) {
   if (state_ == State::open && !(holding_ && input.empty()) && must_pause()) {
     pause(input);
     return false;
+  }
+  if (!reader_) {
+    reader_ = shard_.readers().acquire(message_bytes_max(raw_ ? raw_->route() : session_->route()));
   }
   const WebSocketReader::Event event = reader_->next(input);
   if (event.kind == WebSocketReader::Event::Kind::need_more) return false;
@@ -399,7 +404,7 @@ bool Connection::must_pause() {
   if (shard_.hub().can_publish()) return false;
   if (!waits_for_room_) {
     waits_for_room_ = true;
-    shard_.wait_for_room(id_);
+    shard_.wait_for_room(id());
   }
   return true;
 }
@@ -407,10 +412,10 @@ bool Connection::must_pause() {
 void Connection::pause(MutableBytes rest) {
   RC_ASSERT(!paused_);
   paused_ = true;
-  held_.assign(rest.begin(), rest.end());
+  impeded().held.assign(rest.begin(), rest.end());
   if (recv_armed_ && !recv_cancelled_) {
     recv_cancelled_ = true;
-    shard_.submit(Submission::cancel(fd_, token_of(id_)));
+    shard_.submit(Submission::cancel(fd_, token_of(id())));
   }
 }
 
@@ -422,8 +427,8 @@ void Connection::room_again() {
 void Connection::maybe_resume() {
   if (!paused_ || processing_ || state_ == State::terminating || must_pause()) return;
   paused_ = false;
-  std::vector<std::byte> held = std::move(held_);
-  held_ = {};
+  std::vector<std::byte> held = std::move(impeded().held);
+  forget_impediments();
   process(held);
   if (paused_ || state_ == State::terminating) return;
   if (fin_received_) {

@@ -1,4 +1,5 @@
 // What a connection sends of its own, and what becomes of its sends.
+#include <algorithm>
 #include <cerrno>
 
 #include "shard/connection.h"
@@ -29,8 +30,8 @@ std::vector<std::byte>& Connection::http_output() {
 }
 
 void Connection::count_outbox() {
-  const size_t size = output_bytes();
-  shard_.counters().outbox_bytes.add(size - outbox_counted_);  // unsigned: a difference either way
+  const auto size = static_cast<uint32_t>(std::min<size_t>(output_bytes(), UINT32_MAX));
+  shard_.counters().outbox_bytes.add(uint64_t{size} - outbox_counted_);  // unsigned: a difference either way
   outbox_counted_ = size;
 }
 
@@ -122,28 +123,32 @@ void Connection::send_settled(size_t bytes, bool took_all) {
   if (outbox_ && outbox_->empty()) shard_.hub().outboxes().release(std::move(outbox_));
   count_outbox();
   if (took_all) {
-    stall_begun_ = false;
+    if (stall_begun_) {
+      stall_begun_ = false;
+      forget_impediments();
+    }
   } else {
     wait_for_writability(bytes > 0);
   }
-  if (paused_ || state_ == State::closing || shard_.draining()) shard_.look_after_settling(id_);
+  if (paused_ || state_ == State::closing || shard_.draining()) shard_.look_after_settling(id());
 }
 
 Instant Connection::may_be_lapped_at() {
   const uint32_t queue_bytes = unacknowledged_bytes(fd_);
-  if (!in_the_way_ || queue_bytes != lap_queue_bytes_) {
+  Impeded& impeded = this->impeded();
+  if (!in_the_way_ || queue_bytes != impeded.lap_queue_bytes) {
     in_the_way_ = true;
-    lap_queue_bytes_ = queue_bytes;
-    lap_grace_since_ = shard_.now();
+    impeded.lap_queue_bytes = queue_bytes;
+    impeded.lap_grace_since = shard_.now();
   }
-  return lap_grace_since_ + shard_.limits().lap_grace;
+  return impeded.lap_grace_since + shard_.limits().lap_grace;
 }
 
 // After a stall only the newest counts, where that is the policy.
 void Connection::catch_up_with_latest() {
   for (Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
-    if (subscription->policy != LapPolicy::latest) continue;
+    if (subscription->policy() != LapPolicy::latest) continue;
     const FrameLog::Cursor newest = subscription->log.bytes.newest_frame();
     if (subscription->cursor < newest) shard_.hub().skip(*subscription, newest, DropReason::superseded);
   }
@@ -151,13 +156,13 @@ void Connection::catch_up_with_latest() {
 
 void Connection::wait_for_writability(bool progress) {
   if (!stall_begun_) shard_.counters().stalls.add();
-  if (!stall_begun_ || progress) stalled_since_ = shard_.now();
+  if (!stall_begun_ || progress) impeded().stalled_since = shard_.now();
   stall_begun_ = true;
   blocked_ = true;
   shard_.note_stalled(*this);
   if (!poll_armed_) {
     poll_armed_ = true;
-    shard_.submit(Submission::poll_writable(fd_, token_of(id_)));
+    shard_.submit(Submission::poll_writable(fd_, token_of(id())));
   }
   schedule();
 }
@@ -176,7 +181,7 @@ void Connection::after_settling() {
   if (state_ == State::closing) output_done();
   maybe_resume();
   // The drain found it in the middle of this answer, which did not say that it is the last.
-  if (state_ == State::http && shard_.draining() && !has_output() && !paused_ && !http_->busy()) {
+  if (state_ == State::http && shard_.draining() && !has_output() && !paused_ && !http_->exchange.busy()) {
     terminate(EndReason::drain);
   }
 }

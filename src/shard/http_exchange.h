@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/ip_address.h"
 #include "base/time.h"
 #include "protocol/deflate_offer.h"
 #include "protocol/http_request.h"
+#include "protocol/proxy_header.h"
 #include "protocol/upgrade.h"
 #include "shard/counters.h"
 #include "shard/handlers.h"
@@ -36,7 +38,6 @@ class HttpExchange {
   // After Outcome::upgraded.
   const Route& route() const { return *route_; }
   Exchange exchange() const;
-  std::vector<PathParameter> take_parameters() { return std::move(parameters_); }
   const HttpRequest& request() const { return parser_.request(); }
 
   // Whether a request has begun and is not answered yet.
@@ -70,6 +71,19 @@ class HttpExchange {
   std::optional<DeflateParameters> deflate_;
   std::unique_ptr<Attachment> bearer_;
   EndReason end_reason_ = EndReason::finished;
+};
+
+// All that a connection knows only until it is a WebSocket.
+struct HttpPhase {
+  HttpPhase(Connection& connection, int admission) : exchange(connection, admission) {}
+
+  HttpExchange exchange;
+  std::unique_ptr<ProxyHeaderParser> proxy;  // until the header has come
+  IpAddress transport_peer;  // the socket's, or whom a PROXY header names: who wrote the requests' headers
+  Instant request_since{};   // accepted, or the last answer sent
+  bool secure = false;       // the client's own connection is by TLS, here or at a trusted proxy
+  bool over_address_limit = false;
+  bool answered_before = false;  // this is not its first request
 };
 
 }  // namespace ringcast

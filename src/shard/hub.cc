@@ -31,7 +31,6 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
   } else {
     const SlotId id = streams_.acquire(name, hash64(name));
     stream = &streams_[id];
-    stream->id = id;
     for (const StreamPolicy& rule : shard_.limits().stream_policies) {
       if (!glob_match(rule.pattern, name)) continue;
       stream->policy = rule.policy;
@@ -57,16 +56,8 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     }
   }
 
-  const SlotId id =
-      subscriptions_.acquire(Subscription{.connection = connection,
-                                          .log = *log,
-                                          .cursor = log->bytes.join(),
-                                          .owner = owner,
-                                          .position = 0,
-                                          .id = {},
-                                          .policy = stream->policy.value_or(connection.lap_policy())});
-  Subscription& subscription = subscriptions_[id];
-  subscription.id = id;
+  Subscription& subscription = subscriptions_[subscriptions_.acquire(Subscription{
+      .connection = connection, .log = *log, .cursor = log->bytes.join(), .owner = owner, .position = 0})];
   log->subscribers.add(subscription);
   connection.add_subscription(subscription);
   shard_.counters().subscriptions.set(subscriptions_.size());
@@ -80,7 +71,7 @@ void Hub::unsubscribe(Subscription& subscription) {
   log.bytes.leave(subscription.cursor);
   log.subscribers.remove(subscription);
   subscription.connection.remove_subscription(subscription);
-  subscriptions_.release(subscription.id);
+  subscriptions_.release(subscription.id());
   shard_.counters().subscriptions.set(subscriptions_.size());
   if (log.subscribers.size() > 0) return;
   erase_log(log);
@@ -105,7 +96,7 @@ void Hub::erase_log(StreamLog& log) {
 void Hub::drop_stream(Stream& stream) {
   request(stream, ShardRequest::Kind::unsubscribe);
   by_name_.erase(stream.name);
-  streams_.release(stream.id);
+  streams_.release(stream.id());
   shard_.counters().streams.set(streams_.size());
 }
 
@@ -184,7 +175,7 @@ bool Hub::push(ShardIndex to, ShardRequest& request) {
 void Hub::request(Stream& stream, ShardRequest::Kind kind) {
   const ShardIndex home = shard_.home_of(stream.hash);
   ShardRequest request{.kind = kind,
-                       .stream = stream.id,
+                       .stream = stream.id(),
                        .message = Message::create(stream.name, stream.hash, PayloadKind::text, {})};
   if (deferred_[home].empty() && push(home, request)) return;
   deferred_[home].push_back(std::move(request));
@@ -334,7 +325,7 @@ bool Hub::deliver(Delivery& delivery) {
     // subscription_live() may call an embedder, who may unsubscribe: collect first.
     std::vector<SlotId> waiting;
     for (const auto& log : stream->logs) {
-      log->subscribers.for_each([&](Subscription& subscription) { waiting.push_back(subscription.id); });
+      log->subscribers.for_each([&](Subscription& subscription) { waiting.push_back(subscription.id()); });
     }
     for (const SlotId id : waiting) {
       if (Subscription* subscription = subscriptions_.find(id)) {
@@ -482,7 +473,7 @@ bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
       moved = true;
       return;
     }
-    if (connection.stalled() && subscription.policy == LapPolicy::latest) {
+    if (connection.stalled() && subscription.policy() == LapPolicy::latest) {
       skip(subscription, std::max(tail, log.bytes.newest_frame()), DropReason::superseded);
       moved = true;
       return;
@@ -493,7 +484,7 @@ bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
       // Looked at more often than once a grace: what its kernel took early must not be
       // found late, and buy another whole one from then on.
       log.lap_check = std::min({log.lap_check, ripe, now + shard_.limits().lap_grace / 8 + milliseconds(1)});
-    } else if (subscription.policy == LapPolicy::close) {
+    } else if (subscription.policy() == LapPolicy::close) {
       too_slow.push_back(connection.id());
     } else {
       skip(subscription, tail, DropReason::oldest);

@@ -1,5 +1,7 @@
 #include "shard/raw_socket.h"
 
+#include <cstring>
+
 #include "protocol/cable.h"
 #include "protocol/form.h"
 #include "shard/connection.h"
@@ -7,9 +9,35 @@
 
 namespace ringcast {
 
-RawSocket::RawSocket(Connection& connection, const Route& route, std::vector<PathParameter> parameters,
-                     std::string query)
-    : connection_(connection), route_(route), parameters_(std::move(parameters)), query_(std::move(query)) {}
+RequestTarget::RequestTarget(std::string_view path, std::string_view query,
+                             std::span<const PathParameter> parameters) {
+  std::string parts;
+  const auto append = [&parts](std::string_view part) {
+    const auto bytes = static_cast<uint32_t>(part.size());
+    parts.append(reinterpret_cast<const char*>(&bytes), sizeof bytes).append(part);
+  };
+  append(path);
+  append(query);
+  for (const PathParameter& parameter : parameters) append(parameter.value);
+  parts_ = std::make_unique_for_overwrite<char[]>(parts.size());
+  std::memcpy(parts_.get(), parts.data(), parts.size());
+}
+
+std::string_view RequestTarget::part(size_t index) const {
+  const char* at = parts_.get();
+  for (;; --index) {
+    uint32_t bytes;
+    std::memcpy(&bytes, at, sizeof bytes);
+    at += sizeof bytes;
+    if (index == 0) return {at, bytes};
+    at += bytes;
+  }
+}
+
+RawSocket::RawSocket(Connection& connection, const Route& route, const Exchange& exchange)
+    : connection_(connection),
+      route_(route),
+      target_(exchange.request.path(), exchange.request.query(), exchange.parameters) {}
 
 bool RawSocket::send(Opcode opcode, Bytes payload) {
   if (connection_.state() != Connection::State::open) return false;
@@ -43,14 +71,13 @@ PublishStatus RawSocket::broadcast(std::string_view stream, PayloadKind kind, By
 }
 
 std::string_view RawSocket::parameter(std::string_view name) const {
-  for (const PathParameter& parameter : parameters_) {
-    if (parameter.name == name) return parameter.value;
-  }
-  return {};
+  const std::optional<size_t> index = route_.pattern.parameter_index(name);
+  return index ? target_.parameter(*index) : std::string_view();
 }
 
 std::optional<std::string> RawSocket::query(std::string_view name) const {
-  const std::optional<FormFields> fields = parse_urlencoded(query_);
+  if (target_.query().empty()) return {};
+  const std::optional<FormFields> fields = parse_urlencoded(target_.query());
   if (!fields) return {};
   const std::string* value = fields->find(name);
   return value == nullptr ? std::nullopt : std::optional(*value);
@@ -66,21 +93,26 @@ Shard& RawSocket::shard() const {
   return connection_.shard();
 }
 
+RawSocket::Credential& RawSocket::credential() {
+  if (!credential_) credential_ = std::make_unique<Credential>();
+  return *credential_;
+}
+
 void RawSocket::identify(std::string_view name) {
-  if (name.empty() || identity_) return;
-  identity_ = std::make_unique<Identities::Member>();
-  shard().context().identities.add(*identity_, shard(), connection_.id(), name);
+  std::unique_ptr<Identities::Member>& identity = credential().identity;
+  if (name.empty() || identity) return;
+  identity = std::make_unique<Identities::Member>();
+  shard().context().identities.add(*identity, shard(), connection_.id(), name);
 }
 
 void RawSocket::expire_at(int64_t unix_ms) {
-  expiry_ = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
+  credential().expiry = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
     static_cast<RawSocket*>(self)->connection_.close(CloseCode::policy_violation, "token_expired",
                                                      EndReason::unauthorized);
   });
 }
 
 void RawSocket::open(const Exchange& exchange) {
-  opened_ = true;
   if (route_.websocket->open(*this, exchange) == CallResult::ok) return;
   shard().counters().callback_exceptions.add();
   connection_.close(CloseCode::internal_error, {}, EndReason::internal_error);
@@ -101,11 +133,11 @@ void RawSocket::protocol_error(std::string_view problem) {
 }
 
 void RawSocket::ended(CloseCode code, std::string_view reason) {
-  if (!opened_) return;
-  opened_ = false;
-  if (expiry_) expiry_->cancel();
-  if (identity_) shard().context().identities.remove(*identity_);
-  identity_.reset();
+  if (credential_) {
+    if (credential_->expiry) credential_->expiry->cancel();
+    if (credential_->identity) shard().context().identities.remove(*credential_->identity);
+    credential_->identity.reset();
+  }
   route_.websocket->close(*this, code, reason);
 }
 

@@ -176,6 +176,9 @@ class Session {
   bool congested() const;
 
   Connection& connection() const { return connection_; }
+  const Route& route() const { return route_; }
+
+  Instant beat_due = kNever;  // Action Cable's next ping
 
  private:
   friend class SessionChannel;

@@ -112,7 +112,7 @@ void Shard::turn() {
   }
 
   // 5. Timers.
-  timers_.expire(now(), [](Timer& timer) { static_cast<Deadline&>(timer).expire(); });
+  timers_.expire(now(), [](Timer& timer) { static_cast<Alarm&>(timer).expire(); });
 
   // 6. One send per connection.
   flush();

@@ -231,6 +231,7 @@ class Shard {
   // Where a receive is decrypted to, until the next one.
   std::vector<std::byte>& plaintext() { return plaintext_; }
 
+  ReaderPool& readers() { return readers_; }
   InflaterPool& inflaters() { return inflaters_; }
   // What permessage-deflate makes of a message for those with that window, if that is
   // worth it: good until the next call. Nothing for 0.
@@ -292,6 +293,7 @@ class Shard {
   std::vector<std::byte> plaintext_;
   size_t handshakes_left_ = 0;  // of this turn
   std::deque<SlotId> waiting_for_handshake_;
+  ReaderPool readers_;
   InflaterPool inflaters_;                  // lends to the connections' readers
   std::unique_ptr<Deflater> deflaters_[2];  // by window: full, smallest; made when first needed
   std::vector<std::byte> compressed_;

@@ -91,7 +91,7 @@ void Shard::adopt(int descriptor, bool tls) {
                            tls ? tls_ : std::shared_ptr<const TlsContext>());
   Connection& connection = connections_[id];
   counters_.connections.set(connections_.size());
-  connection.start(id);
+  connection.start();
 }
 
 int Shard::admission_status() {

@@ -1,8 +1,13 @@
 #include "shard/stream.h"
 
 #include "base/assert.h"
+#include "shard/connection.h"
 
 namespace ringcast {
+
+LapPolicy Subscription::policy() const {
+  return log.stream.policy.value_or(connection.lap_policy());
+}
 
 void SubscriberRing::add(Subscription& subscription) {
   // The newcomer stands at the head and is due no visit. Where the round wraps past

@@ -27,14 +27,16 @@ struct Subscription {
   Connection& connection;
   StreamLog& log;
   FrameLog::Cursor cursor;
-  uint32_t owner;     // the SessionChannel's index; 0 on raw routes
-  uint32_t position;  // in its log's SubscriberRing
-  SlotId id;
-  LapPolicy policy = LapPolicy::close;
-  // Of the same connection, newest first.
-  Subscription* next = nullptr;
-  Subscription* previous = nullptr;
+  uint32_t owner;                // the SessionChannel's index; 0 on raw routes
+  uint32_t position;             // in its log's SubscriberRing
+  Subscription* next = nullptr;  // of the same connection, newest first
+
+  SlotId id() const { return Slab<Subscription>::id_of(*this); }
+  LapPolicy policy() const;
 };
+
+// A hundred thousand connections pay 100 KB for each byte, and as often as they subscribe.
+static_assert(sizeof(Subscription) == 40);
 
 // The subscribers of one log, walked by a clock hand. After an append everybody
 // is due one visit, beginning where the hand stands, so that those at the end of a
@@ -103,9 +105,10 @@ struct Stream {
   StreamLog* find_log(bool cable, std::string_view identifier, uint8_t window_bits);
   size_t cable_logs() const;
 
+  SlotId id() const { return Slab<Stream>::id_of(*this); }
+
   const std::string name;
   const uint64_t hash;
-  SlotId id;
   bool live = false;                // the home has acknowledged: what is numbered from now on comes here
   std::optional<LapPolicy> policy;  // if a StreamPolicy names this stream
   // Few: one for raw sockets and one per distinct identifier, which for most

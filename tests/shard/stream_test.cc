@@ -24,8 +24,7 @@ class Subscribers {
                                                     .log = *reinterpret_cast<StreamLog*>(nowhere_),
                                                     .cursor = 0,
                                                     .owner = 0,
-                                                    .position = 0,
-                                                    .id = {}}));
+                                                    .position = 0}));
   }
 
  private:
