@@ -46,7 +46,13 @@ class CableSession final : public Attachment {
 
  private:
   void decide(const Exchange& exchange);
-  bool identify(const IdentifierDefinition& definition, const RequestData& data, const Request& request);
+  // What a source has found.
+  struct Named {
+    std::string name;
+    Json value;
+  };
+  bool identify(const IdentifierDefinition& definition, const RequestData& data, const Request& request,
+                std::vector<Named>& named);
   void refuse(const RequestData& data, std::string_view why);
   void name_connection();
   void ask_application(const RequestData& data);
@@ -56,14 +62,10 @@ class CableSession final : public Attachment {
   Session& session_;
   std::unique_ptr<CableConnection> connection_;
   std::shared_ptr<RpcSession> rpc_;
-
-  // While decide() runs: what sources found.
-  struct Named {
-    std::string name;
-    Json value;
-  };
-  std::vector<Named> named_;
 };
+
+// A hundred thousand sessions pay 100 KB for each byte.
+static_assert(sizeof(CableSession) == 48);
 
 CallResult CableSession::connect(const Exchange& exchange) {
   return guarded(logger(), "connect", [&] { decide(exchange); });
@@ -77,10 +79,10 @@ void CableSession::decide(const Exchange& exchange) {
       definition_.make_connection ? definition_.make_connection() : std::make_unique<CableConnection>();
   if (connection_ == nullptr) throw std::logic_error("the connection's factory made nothing");
   connection_->session_ = this;
-  connection_->number_ = exchange.connection_number;
 
+  std::vector<Named> named;
   for (const IdentifierDefinition& identifier : definition_.identifiers) {
-    if (!identify(identifier, data, request)) return;
+    if (!identify(identifier, data, request, named)) return;
   }
   for (const auto& allowed : definition_.guards) {
     if (!allowed(request)) return refuse(data, "the route's authorize() said no");
@@ -90,12 +92,11 @@ void CableSession::decide(const Exchange& exchange) {
   if (definition_.tags) {
     for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
   } else {
-    for (const Named& named : named_) {
-      if (!names_somebody(named.value)) continue;
-      connection_->add_tags({named.name + ":" + std::string(named.value.text())});
+    for (const auto& [name, value] : named) {
+      if (!names_somebody(value)) continue;
+      connection_->add_tags({name + ":" + std::string(value.text())});
     }
   }
-  named_ = {};
   name_connection();
   if (core().rpc() != nullptr && definition_.ask_application) ask_application(data);
   if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
@@ -106,7 +107,7 @@ void CableSession::decide(const Exchange& exchange) {
 // What other processes know the connection by: models by their GlobalIDs, other text as it is,
 // all else as JSON.
 void CableSession::name_connection() {
-  for (const auto& [name, value] : connection_->identifiers_.members()) {
+  for (const auto& [name, value] : connection_->identifiers().members()) {
     if (!names_somebody(value)) continue;
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
     session_.identify(name, std::move(text), identifier_param(value));
@@ -117,7 +118,7 @@ void CableSession::name_connection() {
 void CableSession::ask_application(const RequestData& data) {
   rpc_ = std::make_shared<RpcSession>(*core().rpc(), session_, data.exchange);
   std::string identifiers;
-  for (const auto& [name, value] : connection_->identifiers_.members()) {
+  for (const auto& [name, value] : connection_->identifiers().members()) {
     if (!names_somebody(value)) continue;
     identifiers += identifiers.empty() ? '{' : ',';
     append_json_string(identifiers, name);
@@ -153,7 +154,7 @@ void CableSession::recognized(std::string_view identifiers) {
 
 // False: refused.
 bool CableSession::identify(const IdentifierDefinition& definition, const RequestData& data,
-                            const Request& request) {
+                            const Request& request, std::vector<Named>& named) {
   if (!definition.source) {
     std::optional<Json> value = definition.ask(request);
     if (!value) {
@@ -169,7 +170,7 @@ bool CableSession::identify(const IdentifierDefinition& definition, const Reques
     refuse(data, found.reason);
     return false;
   }
-  named_.push_back({definition.name, found.value});
+  named.push_back({definition.name, found.value});
   connection_->identify(definition.name, std::move(found.value));
   return true;
 }
@@ -276,7 +277,7 @@ class CableChannel final : public ChannelHandler {
   }
 
   CallResult timer(uint32_t index) override {
-    return guarded(logger(), "periodically", [&] { periodics_[index](); });
+    return guarded(logger(), "periodically", [&] { (*periodics_)[index](); });
   }
 
   // --- For Channel ---
@@ -292,8 +293,9 @@ class CableChannel final : public ChannelHandler {
 
   void periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
     constexpr std::chrono::milliseconds kShortest(10);
-    periodics_.push_back(std::move(callback));
-    subscription_.periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_.size() - 1));
+    if (!periodics_) periodics_ = std::make_unique<std::vector<std::function<void()>>>();
+    periodics_->push_back(std::move(callback));
+    subscription_.periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_->size() - 1));
   }
 
   bool stream_from(std::string_view stream) {
@@ -322,10 +324,13 @@ class CableChannel final : public ChannelHandler {
   const ChannelDefinition* const definition_;
   SessionChannel& subscription_;
   std::unique_ptr<Channel> channel_;
-  std::vector<std::function<void()>> periodics_;  // by the index given to the session
+  std::unique_ptr<std::vector<std::function<void()>>> periodics_;  // by the index given to the session
   bool subscribing_ = false;
   bool received_ = false;
 };
+
+// A hundred thousand subscriptions pay 100 KB for each byte.
+static_assert(sizeof(CableChannel) == 48);
 
 // --- The gate -------------------------------------------------------------------------
 
@@ -379,12 +384,29 @@ std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel,
 void CableConnection::connect(const Request&) {}
 void CableConnection::disconnected() {}
 
+CableConnection::Description& CableConnection::description() {
+  if (!description_) description_ = std::make_unique<Description>();
+  return *description_;
+}
+
+const Json& CableConnection::identifiers() const {
+  static const Json kNone = Json::object();
+  return description_ ? description_->identifiers : kNone;
+}
 const Json& CableConnection::identifier(std::string_view name) const {
-  return identifiers_[name];
+  return identifiers()[name];
+}
+const std::vector<std::string>& CableConnection::tags() const {
+  static const std::vector<std::string> kNone;
+  return description_ ? description_->tags : kNone;
+}
+
+uint64_t CableConnection::number() const {
+  return session_ == nullptr ? 0 : session_->session().number();  // in its constructor: none yet
 }
 
 void CableConnection::identify(std::string_view name, Json value) {
-  identifiers_.set(name, std::move(value));
+  description().identifiers.set(name, std::move(value));
 }
 
 std::string CableConnection::socket_id() const {
@@ -397,12 +419,13 @@ void CableConnection::disconnect(std::string_view reason, bool reconnect) {
 
 void CableConnection::add_tags(std::initializer_list<std::string_view> tags) {
   std::vector<std::string> added(tags.begin(), tags.end());
-  tags_.insert(tags_.end(), added.begin(), added.end());
+  std::vector<std::string>& known = description().tags;
+  known.insert(known.end(), added.begin(), added.end());
   session_->session().add_tags(std::move(added));
 }
 
 void CableConnection::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  internal::log_tagged(session_->logger(), level, event, session_->session().tags(), number_, fields);
+  internal::log_tagged(session_->logger(), level, event, session_->session().tags(), number(), fields);
 }
 
 Server& CableConnection::server() const {

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,10 +46,10 @@ class CableConnection {
   // The value given to identify(), or null.
   const Json& identifier(std::string_view name) const;
   // All of them, in the order they were given: an object.
-  const Json& identifiers() const { return identifiers_; }
+  const Json& identifiers() const;
 
   // As WebSocket::number(): the N of "Client N", stable for the connection.
-  uint64_t number() const { return number_; }
+  uint64_t number() const;
 
   // Names this connection to a producer that wants to leave it out: its client has it as
   // "sid" from the welcome. Empty unless Options::anycable.
@@ -59,7 +60,7 @@ class CableConnection {
 
   // Tags stand on every line this connection logs.
   void add_tags(std::initializer_list<std::string_view> tags);
-  const std::vector<std::string>& tags() const { return tags_; }
+  const std::vector<std::string>& tags() const;
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 
   Server& server() const;
@@ -80,10 +81,15 @@ class CableConnection {
  private:
   friend class internal::CableSession;
 
-  Json identifiers_ = Json::object();
-  std::vector<std::string> tags_;
+  // Of those of whom anything is known.
+  struct Description {
+    Json identifiers = Json::object();
+    std::vector<std::string> tags;
+  };
+  Description& description();
+
   internal::CableSession* session_ = nullptr;
-  uint64_t number_ = 0;
+  std::unique_ptr<Description> description_;
   bool rejected_ = false;
 };
 

@@ -8,19 +8,21 @@ Json sender_of(const CableConnection& connection) {
   return "Client " + std::to_string(connection.number());
 }
 
+// Empty: null, an object, an array or "" is not the name of a room.
+std::string ChatChannel::stream() const {
+  if (!params().has("room_id")) return "chat_channel";
+  const std::string room = params().string("room_id");
+  return room.empty() ? std::string() : "chat_" + room;
+}
+
 void ChatChannel::subscribed() {
-  if (!params().has("room_id")) {
-    stream_ = "chat_channel";
-  } else if (const std::string room = params().string("room_id"); !room.empty()) {
-    stream_ = "chat_" + room;
-  } else {
-    return reject();  // null, an object, an array, "": not the name of a room
-  }
-  stream_from(stream_);
+  const std::string stream = this->stream();
+  if (stream.empty()) return reject();
+  stream_from(stream);
 }
 
 void ChatChannel::receive(const Json& data) {
-  broadcast(stream_, {{"message", data["message"]}, {"sender", sender_of(connection())}});
+  broadcast(stream(), {{"message", data["message"]}, {"sender", sender_of(connection())}});
 }
 
 void TickerChannel::subscribed() {

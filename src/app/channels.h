@@ -18,7 +18,7 @@ class ChatChannel final : public Channel {
   void receive(const Json& data) override;
 
  private:
-  std::string stream_;
+  std::string stream() const;
 };
 
 // Prices of one symbol, published by the ticker (ticker.h) or by anybody else.

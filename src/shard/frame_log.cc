@@ -87,14 +87,14 @@ FrameLog::Chunk& FrameLog::chunk_at(Cursor cursor) {
 void FrameLog::leave(Cursor cursor) {
   RC_ASSERT(cursors_ > 0);
   --cursors_;
-  size_t& count = cursor == head_ ? caught_up_ : chunk_at(cursor).cursors;
+  uint32_t& count = cursor == head_ ? caught_up_ : chunk_at(cursor).cursors;
   RC_ASSERT(count > 0);
   --count;
 }
 
 void FrameLog::move(Cursor from, Cursor to) {
   if (from == to) return;
-  size_t& left = from == head_ ? caught_up_ : chunk_at(from).cursors;
+  uint32_t& left = from == head_ ? caught_up_ : chunk_at(from).cursors;
   RC_ASSERT(left > 0);
   --left;
   ++(to == head_ ? caught_up_ : chunk_at(to).cursors);

@@ -114,9 +114,9 @@ class FrameLog {
  private:
   struct Chunk {
     ChunkPool::Chunk memory;
-    Cursor start;        // position of its first byte
-    size_t size = 0;     // bytes written
-    size_t cursors = 0;  // cursors in [start, start + size)
+    Cursor start;          // position of its first byte
+    size_t size = 0;       // bytes written
+    uint32_t cursors = 0;  // cursors in [start, start + size)
     Cursor end() const { return start + size; }
   };
 
@@ -129,8 +129,8 @@ class FrameLog {
   std::vector<Chunk> chunks_;  // few, and of most logs none: a deque holds 600 bytes even then
   Cursor head_ = 0;
   Cursor newest_ = 0;
-  size_t cursors_ = 0;
-  size_t caught_up_ = 0;
+  uint32_t cursors_ = 0;
+  uint32_t caught_up_ = 0;
 };
 
 }  // namespace ringcast

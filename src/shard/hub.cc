@@ -24,7 +24,7 @@ Hub::~Hub() = default;
 // --- Subscribers --------------------------------------------------------------------
 
 Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string_view name,
-                             const std::string* identifier, bool& live) {
+                             const ChannelIdentifierRef& identifier, bool& live) {
   Stream* stream = nullptr;
   if (const auto found = by_name_.find(name); found != by_name_.end()) {
     stream = &streams_[found->second];
@@ -41,19 +41,11 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     request(*stream, ShardRequest::Kind::subscribe);
   }
 
-  const bool cable = identifier != nullptr;
-  StreamLog* log = stream->find_log(cable, cable ? std::string_view(*identifier) : std::string_view(),
-                                    connection.window_bits());
+  StreamLog* log = stream->find_log(identifier, connection.window_bits());
   if (log == nullptr) {
-    stream->logs.push_back(std::make_unique<StreamLog>(*stream, chunks_, shard_.limits().frame_log_bytes));
+    stream->logs.push_back(std::make_unique<StreamLog>(*stream, chunks_, shard_.limits().frame_log_bytes,
+                                                       identifier, connection.window_bits()));
     log = stream->logs.back().get();
-    log->cable = cable;
-    log->window_bits = connection.window_bits();
-    if (cable) {
-      log->identifier = *identifier;
-      log->prefix = BroadcastEnvelope(*identifier).prefix;
-      log->suffix = BroadcastEnvelope::suffix;
-    }
   }
 
   Subscription& subscription = subscriptions_[subscriptions_.acquire(Subscription{
@@ -391,10 +383,10 @@ void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& m
 
 // What a log's subscribers are sent of a message; nothing if they cannot be sent it.
 std::optional<Bytes> Hub::payload_for(const StreamLog& log, const Message& message, Bytes json) const {
-  if (log.cable && (message.kind() == PayloadKind::binary || json.empty())) return {};
+  if (log.cable() && (message.kind() == PayloadKind::binary || json.empty())) return {};
   // A text that became a JSON string may have grown sixfold, beyond any log; what no log
   // takes would hold up its lane for ever.
-  const Bytes payload = log.cable ? json : message.payload();
+  const Bytes payload = log.cable() ? json : message.payload();
   if (log.frame_bytes(payload.size()) > log.bytes.bytes_max()) return {};
   return payload;
 }
@@ -404,13 +396,13 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
   const std::optional<Bytes> payload = payload_for(log, message, json);
   if (!payload) {
     DropReason reason = DropReason::too_large;
-    if (log.cable && json.empty()) reason = DropReason::not_json;
-    if (log.cable && message.kind() == PayloadKind::binary) reason = DropReason::binary_on_cable;
+    if (log.cable() && json.empty()) reason = DropReason::not_json;
+    if (log.cable() && message.kind() == PayloadKind::binary) reason = DropReason::binary_on_cable;
     counters.dropped_for(reason).add(log.subscribers.size());
     return;
   }
   const Opcode opcode = message.kind() == PayloadKind::binary ? Opcode::binary : Opcode::text;
-  const Bytes parts[] = {as_bytes(log.prefix), *payload, as_bytes(log.suffix)};
+  const Bytes parts[] = {as_bytes(log.prefix()), *payload, as_bytes(log.suffix())};
   if (const auto compressed = shard_.compress(log.window_bits, parts)) {
     log.bytes.append(opcode, {}, *compressed, {}, true);
   } else {

@@ -37,11 +37,11 @@ class Hub {
 
   // --- Subscribers ------------------------------------------------------------------
 
-  // A new cursor at the head of `stream` for `connection`. With `identifier`, what is
+  // A new cursor at the head of `stream` for `connection`. With an `identifier`, what is
   // broadcast reaches it in Action Cable's envelope. `live` says whether it is live at
   // once; else connection.subscription_live() follows.
   Subscription& subscribe(Connection& connection, uint32_t owner, std::string_view stream,
-                          const std::string* identifier, bool& live);
+                          const ChannelIdentifierRef& identifier, bool& live);
   void unsubscribe(Subscription& subscription);
 
   // Moves a cursor on to a later frame; those between are counted as dropped for `reason`.

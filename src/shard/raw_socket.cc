@@ -56,7 +56,7 @@ bool RawSocket::stream_from(std::string_view stream) {
   if (connection_.find_subscription(0, stream) != nullptr) return true;
   if (connection_.subscription_count() >= limits.subscriptions_per_connection) return false;
   bool live = false;
-  shard().hub().subscribe(connection_, 0, stream, nullptr, live);
+  shard().hub().subscribe(connection_, 0, stream, {}, live);
   return true;
 }
 

@@ -19,8 +19,8 @@ uint32_t hash32(std::string_view identifier) {
 
 // --- SessionChannel -------------------------------------------------------------------
 
-SessionChannel::SessionChannel(Session& session, uint32_t index, std::string identifier, Json params)
-    : session_(session), index_(index), identifier_(std::move(identifier)), params_(std::move(params)) {}
+SessionChannel::SessionChannel(Session& session, uint32_t index, ChannelIdentifierRef identifier)
+    : session_(session), identifier_(std::move(identifier)), index_(index) {}
 
 SessionChannel::~SessionChannel() = default;
 
@@ -32,7 +32,7 @@ bool SessionChannel::stream_from(std::string_view stream) {
   if (connection.find_subscription(index_, stream) != nullptr) return true;
   if (connection.subscription_count() >= limits.subscriptions_per_connection) return false;
   bool live = false;
-  connection.shard().hub().subscribe(connection, index_, stream, &identifier_, live);
+  connection.shard().hub().subscribe(connection, index_, stream, identifier_, live);
   if (!live) ++streams_pending_;
   return true;
 }
@@ -57,7 +57,7 @@ void SessionChannel::stop_all_streams() {
 void SessionChannel::transmit(const Json& message) {
   if (state_ == State::ended) return;
   std::string text;
-  append_message(text, encode_identifier(identifier_), message.dump());
+  append_message(text, encode_identifier(identifier_->text), message.dump());
   session_.connection_.send_message(Opcode::text, as_bytes(text), index_);
 }
 
@@ -74,7 +74,7 @@ void SessionChannel::ask() {
 void SessionChannel::accept(std::vector<std::string> messages) {
   RC_ASSERT(undecided_);
   undecided_ = false;
-  confirmation_ = std::move(messages);
+  if (!messages.empty()) extra().confirmation = std::move(messages);
   if (streams_pending_ == 0) session_.confirm(*this);
 }
 
@@ -82,16 +82,16 @@ void SessionChannel::refuse(std::span<const std::string> messages) {
   RC_ASSERT(undecided_);
   undecided_ = false;
   Session& session = session_;
-  const std::string name = identifier_;
+  const ChannelIdentifierRef identifier = identifier_;
   session.end_channel(*this);  // and this is gone
-  if (messages.empty()) return session.reject(name);
+  if (messages.empty()) return session.reject(identifier->text);
   session.shard().counters().rejects.add();
   for (const std::string& message : messages) session.send_reply(message);
 }
 
 void SessionChannel::periodically(Duration interval, uint32_t index) {
   if (state_ == State::ended) return;
-  periodics_.push_back(std::make_unique<Periodic>(*this, interval, index));
+  extra().periodics.push_back(std::make_unique<Periodic>(*this, interval, index));
 }
 
 SessionChannel::Periodic::Periodic(SessionChannel& channel, Duration interval, uint32_t index)
@@ -115,7 +115,7 @@ void SessionChannel::Periodic::due() {
 // --- Session --------------------------------------------------------------------------
 
 Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {
-  if (shard().context().socket_seed != 0) socket_secret_ = shard().random() | 1;
+  if (shard().context().socket_seed != 0) extra().socket_secret = shard().random() | 1;
 }
 
 Session::~Session() {
@@ -124,11 +124,12 @@ Session::~Session() {
 }
 
 void Session::identify(std::string name, std::string value, std::string param) {
-  identifiers_.push_back({std::move(name), std::move(value), std::move(param)});
+  extra().identifiers.push_back({std::move(name), std::move(value), std::move(param)});
 }
 
 std::optional<std::string_view> Session::identified(std::string_view name) const {
-  for (const Identified& known : identifiers_) {
+  if (!extra_) return {};
+  for (const Identified& known : extra_->identifiers) {
     if (known.name == name) return known.value;
   }
   return {};
@@ -136,19 +137,22 @@ std::optional<std::string_view> Session::identified(std::string_view name) const
 
 std::string Session::connection_identifier() const {
   std::vector<std::string_view> params;
-  for (const Identified& identified : identifiers_) params.push_back(identified.param);
+  if (extra_) {
+    for (const Identified& identified : extra_->identifiers) params.push_back(identified.param);
+  }
   return ringcast::connection_identifier(params);
 }
 
 void Session::add_tags(std::vector<std::string> tags) {
   for (const std::string& tag : tags) {
-    if (!tags_.empty()) tags_ += ' ';
-    tags_ += '[' + tag + ']';
+    std::string& text = extra().tags;
+    if (!text.empty()) text += ' ';
+    text += '[' + tag + ']';
   }
 }
 
 void Session::expire_at(int64_t unix_ms) {
-  expiry_ = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
+  extra().expiry = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
     static_cast<Session*>(self)->disconnect("token_expired", true, EndReason::unauthorized);
   });
 }
@@ -166,8 +170,8 @@ PublishStatus Session::broadcast(std::string_view stream, PayloadKind kind, Byte
 }
 
 std::string Session::socket_id() const {
-  if (socket_secret_ == 0) return {};
-  return SocketId::of(shard().index(), connection_.id(), socket_secret_)
+  if (!extra_ || extra_->socket_secret == 0) return {};
+  return SocketId::of(shard().index(), connection_.id(), extra_->socket_secret)
       .to_string(shard().context().socket_seed);
 }
 
@@ -245,7 +249,7 @@ bool Session::is_asked_already(std::string_view identifier) {
   if (last != hold_->waiting.rend()) return last->kind == Command::Kind::subscribe;
   const SessionChannel* const channel = find(identifier);
   return channel != nullptr && channel->state_ == SessionChannel::State::subscribing &&
-         channel->waiting_.empty();
+         !channel->has_waiting();
 }
 
 void Session::count_waiting(const Command& command) {
@@ -266,7 +270,7 @@ void Session::open(const Exchange& exchange) {
     reject_unauthorized();
   }
   if (connection_.state() != Connection::State::open) return;
-  if (!refusal_.empty()) return turn_away();
+  if (extra_ && !extra_->refusal.empty()) return turn_away();
   if (!hold_) return welcome();
   hold_->deadline = std::make_unique<Deadline>(this, [](void* self) {
     static_cast<Session*>(self)->disconnect({}, true, EndReason::handshake_timeout);
@@ -279,7 +283,8 @@ void Session::turn_away(std::span<const std::string> messages) {
   for (const std::string& message : messages) send_reply(message);
   if (messages.empty()) {
     std::string& reply = shard().reply();
-    append_disconnect(reply, refusal_.empty() ? "unauthorized" : refusal_, false);
+    const bool reasoned = extra_ && !extra_->refusal.empty();
+    append_disconnect(reply, reasoned ? extra_->refusal : "unauthorized", false);
     send_reply(reply);
   }
   connection_.close(CloseCode::normal, {}, EndReason::unauthorized);
@@ -289,8 +294,9 @@ void Session::welcome(std::span<const std::string> messages) {
   welcomed_ = true;
   // Before the welcome: whoever has seen that can be disconnected.
   if (const std::string name = connection_identifier(); !name.empty()) {
-    identity_ = std::make_unique<Identities::Member>();
-    shard().context().identities.add(*identity_, shard(), connection_.id(), name);
+    std::unique_ptr<Identities::Member>& identity = extra().identity;
+    identity = std::make_unique<Identities::Member>();
+    shard().context().identities.add(*identity, shard(), connection_.id(), name);
   }
   for (const std::string& message : messages) send_reply(message);
   if (!messages.empty()) return;
@@ -300,15 +306,15 @@ void Session::welcome(std::span<const std::string> messages) {
 }
 
 void Session::forget_identity() {
-  if (!identity_) return;
-  shard().context().identities.remove(*identity_);
-  identity_.reset();
+  if (!extra_ || !extra_->identity) return;
+  shard().context().identities.remove(*extra_->identity);
+  extra_->identity.reset();
 }
 
 void Session::ended() {
   over_ = true;
   forget_hold();
-  if (expiry_) expiry_->cancel();
+  if (extra_ && extra_->expiry) extra_->expiry->cancel();
   forget_identity();
   while (!channels_.empty()) end_channel(*channels_.back().channel);
   if (welcomed_) {
@@ -335,17 +341,17 @@ void Session::message(Opcode opcode, MutableBytes payload) {
 bool Session::within_rate() {
   const uint32_t most = shard().limits().commands_per_second;
   if (most == 0) return true;
-  if (shard().now() - second_began_ >= seconds(1)) {
-    second_began_ = shard().now();
-    commands_this_second_ = 0;
+  if (shard().now() - extra().second_began >= seconds(1)) {
+    extra().second_began = shard().now();
+    extra().commands_this_second = 0;
   }
-  return ++commands_this_second_ <= most;
+  return ++extra().commands_this_second <= most;
 }
 
 SessionChannel* Session::find(std::string_view identifier) {
   const uint32_t hash = hash32(identifier);
   for (const Listed& listed : channels_) {
-    if (listed.hash == hash && listed.channel->identifier_ == identifier) return listed.channel.get();
+    if (listed.hash == hash && listed.channel->identifier() == identifier) return listed.channel.get();
   }
   return nullptr;
 }
@@ -371,9 +377,9 @@ void Session::execute(Command& command) {
   if (channel != nullptr && channel->state_ == SessionChannel::State::subscribing) {
     // Said again before it was answered: one answer is enough. Everything else about
     // this identifier waits for that answer, and nothing about any other does.
-    if (command.kind == Command::Kind::subscribe && channel->waiting_.empty()) return;
+    if (command.kind == Command::Kind::subscribe && !channel->has_waiting()) return;
     count_waiting(command);
-    channel->waiting_.push_back(command);
+    channel->extra().waiting.push_back(command);
     return;
   }
   switch (command.kind) {
@@ -401,7 +407,7 @@ void Session::refresh(std::string_view token) {
 
 void Session::subscribe(Command& command) {
   const Limits& limits = shard().limits();
-  std::optional<Identifier> identifier = decode_identifier(command.identifier);
+  ChannelIdentifierRef identifier = shard().identifiers().find_or_decode(command.identifier);
   if (!identifier) return ignore("an identifier that names no channel");
   if (command.identifier.size() > limits.identifier_bytes) {
     ignore("an identifier over its limit");
@@ -413,25 +419,24 @@ void Session::subscribe(Command& command) {
   }
 
   const uint32_t index = next_index_++;
-  auto made =
-      std::make_unique<SessionChannel>(*this, index, command.identifier, std::move(identifier->params));
+  auto made = std::make_unique<SessionChannel>(*this, index, std::move(identifier));
   SessionChannel& channel = *made;
-  channel.handler_ = route_.cable->make_channel(channel, identifier->channel);
+  channel.handler_ = route_.cable->make_channel(channel, channel.identifier_->channel());
   if (!channel.handler_) {
     // Silence would make the client ask every 500 ms for ever.
     ignore("an unknown channel");
     return reject(command.identifier);
   }
-  channels_.push_back({hash32(channel.identifier_), std::move(made)});
+  channels_.push_back({hash32(channel.identifier()), std::move(made)});
 
   channel.in_subscribed_ = true;
   const CallResult result = channel.handler_->subscribed();
   channel.in_subscribed_ = false;
   if (result == CallResult::failed) shard().counters().callback_exceptions.add();
   if (result == CallResult::failed || channel.reject_asked_) {
-    const std::string name = channel.identifier_;
+    const ChannelIdentifierRef refused = channel.identifier_;
     end_channel(channel);
-    return reject(name);
+    return reject(refused->text);
   }
   if (channel.streams_pending_ == 0 && !channel.undecided_) confirm(channel);
 }
@@ -446,11 +451,13 @@ void Session::reject(std::string_view identifier) {
 void Session::confirm(SessionChannel& channel) {
   channel.state_ = SessionChannel::State::confirmed;
   shard().counters().confirms.add();
-  const std::vector<std::string> own = std::exchange(channel.confirmation_, {});
-  for (const std::string& message : own) send_reply(message);
-  if (!own.empty()) return;
+  if (channel.extra_ && !channel.extra_->confirmation.empty()) {
+    const std::vector<std::string> own = std::exchange(channel.extra_->confirmation, {});
+    for (const std::string& message : own) send_reply(message);
+    return;
+  }
   std::string& reply = shard().reply();
-  append_confirm(reply, channel.identifier_);
+  append_confirm(reply, channel.identifier());
   connection_.send_reply(as_bytes(reply));
 }
 
@@ -470,8 +477,8 @@ void Session::subscription_live(uint32_t owner) {
 // The commands that came meanwhile, as if they came now. One of them may end the
 // channel and the next begin it anew: each goes the ordinary way.
 void Session::run_waiting(SessionChannel& channel) {
-  std::vector<Command> waiting = std::move(channel.waiting_);
-  channel.waiting_ = {};
+  if (!channel.has_waiting()) return connection_.maybe_resume();
+  std::vector<Command> waiting = std::exchange(channel.extra_->waiting, {});
   for (Command& command : waiting) count_no_longer(command);
   size_t executed = 0;
   while (!hold_ && executed < waiting.size()) execute(waiting[executed++]);
@@ -498,8 +505,10 @@ void Session::perform(SessionChannel& channel, const Command& command) {
 void Session::end_channel(SessionChannel& channel) {
   channel.stop_all_streams();
   channel.state_ = SessionChannel::State::ended;
-  for (const auto& periodic : channel.periodics_) shard().timers().cancel(periodic->deadline);
-  for (const Command& command : channel.waiting_) count_no_longer(command);
+  if (channel.extra_) {
+    for (const auto& periodic : channel.extra_->periodics) shard().timers().cancel(periodic->deadline);
+    for (const Command& command : channel.extra_->waiting) count_no_longer(command);
+  }
   channel.handler_->unsubscribed();
   const auto found =
       std::ranges::find(channels_, &channel, [](const Listed& listed) { return listed.channel.get(); });

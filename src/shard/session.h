@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "protocol/cable.h"
+#include "shard/channel_identifier.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
 #include "shard/expiry.h"
@@ -36,7 +37,7 @@ class SessionChannel {
     ended,  // rejected, unsubscribed, or the session is over
   };
 
-  SessionChannel(Session& session, uint32_t index, std::string identifier, Json params);
+  SessionChannel(Session& session, uint32_t index, ChannelIdentifierRef identifier);
   SessionChannel(const SessionChannel&) = delete;
   SessionChannel& operator=(const SessionChannel&) = delete;
   ~SessionChannel();
@@ -66,8 +67,8 @@ class SessionChannel {
   // handler->timer(index) every `interval` while the subscription lives.
   void periodically(Duration interval, uint32_t index);
 
-  const Json& params() const { return params_; }
-  const std::string& identifier() const { return identifier_; }
+  const Json& params() const { return identifier_->params; }
+  const std::string& identifier() const { return identifier_->text; }
   Session& session() const { return session_; }
 
  private:
@@ -83,20 +84,32 @@ class SessionChannel {
     Deadline deadline;
   };
 
+  // What few of them have.
+  struct Extra {
+    std::vector<std::string> confirmation;  // what is sent in place of ours
+    std::vector<Command> waiting;           // commands that came while subscribing, in order
+    std::vector<std::unique_ptr<Periodic>> periodics;
+  };
+  Extra& extra() {
+    if (!extra_) extra_ = std::make_unique<Extra>();
+    return *extra_;
+  }
+  bool has_waiting() const { return extra_ && !extra_->waiting.empty(); }
+
   Session& session_;
-  const uint32_t index_;  // of this channel in its session: what a Subscription's owner names
-  const std::string identifier_;
-  const Json params_;
+  const ChannelIdentifierRef identifier_;
+  std::unique_ptr<ChannelHandler> handler_;
+  std::unique_ptr<Extra> extra_;
+  const uint32_t index_;          // of this channel in its session: what a Subscription's owner names
+  uint32_t streams_pending_ = 0;  // asked for, not live yet
   State state_ = State::subscribing;
   bool reject_asked_ = false;
   bool in_subscribed_ = false;
-  bool undecided_ = false;                 // between ask() and its answer
-  std::vector<std::string> confirmation_;  // what is sent in place of ours
-  uint32_t streams_pending_ = 0;           // asked for, not live yet
-  std::unique_ptr<ChannelHandler> handler_;
-  std::vector<Command> waiting_;  // commands that came while subscribing, in order
-  std::vector<std::unique_ptr<Periodic>> periodics_;
+  bool undecided_ = false;  // between ask() and its answer
 };
+
+// A hundred thousand subscriptions pay 100 KB for each byte.
+static_assert(sizeof(SessionChannel) == 48);
 
 class Session {
  public:
@@ -108,7 +121,7 @@ class Session {
   // --- For the handler ---------------------------------------------------------
 
   // Within connect(): refuses the connection, with disconnect and that reason (a literal).
-  void reject_unauthorized(std::string_view reason = "unauthorized") { refusal_ = reason; }
+  void reject_unauthorized(std::string_view reason = "unauthorized") { extra().refusal = reason; }
 
   // Within connect(): `value` of the identifier `name` (identified_by), and what it
   // contributes to the connection's own identifier.
@@ -118,7 +131,8 @@ class Session {
   std::string connection_identifier() const;
 
   void add_tags(std::vector<std::string> tags);
-  std::string_view tags() const { return tags_; }  // "[ActionCable] [17]"
+  // "[ActionCable] [17]"
+  std::string_view tags() const { return extra_ ? extra_->tags : std::string_view(); }
 
   // Within connect(): when the credential the client came with ceases to be good. It is
   // told ("token_expired") and disconnected then, and may come back with a new one.
@@ -155,7 +169,9 @@ class Session {
   // By which producers can leave it out; empty if the server gives none.
   std::string socket_id() const;
   // Whether that is who is meant.
-  bool is(const SocketId& socket) const { return socket_secret_ != 0 && socket_secret_ == socket.secret; }
+  bool is(const SocketId& socket) const {
+    return extra_ && extra_->socket_secret != 0 && extra_->socket_secret == socket.secret;
+  }
 
   uint64_t number() const;
   const IpAddress& peer() const;
@@ -216,26 +232,39 @@ class Session {
     std::unique_ptr<SessionChannel> channel;
   };
   std::vector<Listed> channels_;
+
   struct Identified {
     std::string name;
     std::string value;
     std::string param;
   };
-  std::vector<Identified> identifiers_;
-  std::unique_ptr<Identities::Member> identity_;  // while it is welcome, if it has identifiers
-  std::string tags_;
+  // What has been found out about the client, if anything, and what limits it.
+  struct Extra {
+    std::vector<Identified> identifiers;
+    std::unique_ptr<Identities::Member> identity;  // while it is welcome, if it has identifiers
+    std::string tags;
+    std::unique_ptr<Expiry> expiry;  // if its credential expires
+    std::string_view refusal;        // empty: the connection is welcome
+    uint64_t socket_secret = 0;      // 0: it has no id
+    Instant second_began{};
+    uint32_t commands_this_second = 0;
+  };
+  Extra& extra() {
+    if (!extra_) extra_ = std::make_unique<Extra>();
+    return *extra_;
+  }
+
+  std::unique_ptr<Extra> extra_;
+  std::unique_ptr<Hold> hold_;  // of the few who wait
+  size_t waiting_bytes_ = 0;    // of commands, here and with the channels
+  uint32_t waiting_commands_ = 0;
   uint32_t next_index_ = 1;
   uint32_t errors_ = 0;
-  uint32_t commands_this_second_ = 0;
-  Instant second_began_{};
-  size_t waiting_commands_ = 0;     // here and with the channels
-  size_t waiting_bytes_ = 0;        // likewise
-  std::unique_ptr<Hold> hold_;      // of the few who wait
-  std::unique_ptr<Expiry> expiry_;  // of the few whose credential expires
-  uint64_t socket_secret_ = 0;      // 0: it has no id
-  std::string_view refusal_;        // empty: the connection is welcome
   bool welcomed_ = false;
   bool over_ = false;
 };
+
+// A hundred thousand sessions pay 100 KB for each byte.
+static_assert(sizeof(Session) <= 104);
 
 }  // namespace ringcast

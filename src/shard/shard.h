@@ -35,6 +35,7 @@
 #include "protocol/deflate.h"
 #include "protocol/tls_context.h"
 #include "shard/address_counts.h"
+#include "shard/channel_identifier.h"
 #include "shard/connection.h"
 #include "shard/counters.h"
 #include "shard/deadline.h"
@@ -231,6 +232,7 @@ class Shard {
   // Where a receive is decrypted to, until the next one.
   std::vector<std::byte>& plaintext() { return plaintext_; }
 
+  ChannelIdentifierTable& identifiers() { return identifiers_; }
   ReaderPool& readers() { return readers_; }
   InflaterPool& inflaters() { return inflaters_; }
   // What permessage-deflate makes of a message for those with that window, if that is
@@ -298,6 +300,7 @@ class Shard {
   std::unique_ptr<Deflater> deflaters_[2];  // by window: full, smallest; made when first needed
   std::vector<std::byte> compressed_;
 
+  ChannelIdentifierTable identifiers_;
   Hub hub_;
   Slab<Connection> connections_;  // after the hub: its subscriptions refer to connections
   Inbox inbox_;

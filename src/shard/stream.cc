@@ -54,18 +54,21 @@ void SubscriberRing::compact() {
   if (members_.capacity() > 4 * members_.size() + 64) members_.shrink_to_fit();
 }
 
-StreamLog* Stream::find_log(bool cable, std::string_view identifier, uint8_t window_bits) {
+void StreamLog::make_prefix() const {
+  prefix_ = BroadcastEnvelope(identifier->text).prefix;
+  prefix_.shrink_to_fit();
+}
+
+StreamLog* Stream::find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits) {
   for (const auto& log : logs) {
-    if (log->cable == cable && log->window_bits == window_bits && log->identifier == identifier) {
-      return log.get();
-    }
+    if (log->window_bits == window_bits && log->identifier == identifier) return log.get();
   }
   return nullptr;
 }
 
 size_t Stream::cable_logs() const {
   size_t count = 0;
-  for (const auto& log : logs) count += log->cable;
+  for (const auto& log : logs) count += log->cable();
   return count;
 }
 

@@ -11,6 +11,8 @@
 
 #include "base/slab.h"
 #include "base/time.h"
+#include "protocol/cable.h"
+#include "shard/channel_identifier.h"
 #include "shard/frame_log.h"
 #include "shard/limits.h"
 #include "shard/stage_latency.h"
@@ -79,30 +81,48 @@ class SubscriberRing {
 // subscribed under one identifier, or all raw sockets; apart from them those who take
 // the same compressed, once for all of them.
 struct StreamLog {
-  StreamLog(Stream& stream, ChunkPool& pool, size_t bytes_max) : stream(stream), bytes(pool, bytes_max) {}
+  StreamLog(Stream& stream, ChunkPool& pool, size_t bytes_max, ChannelIdentifierRef identifier,
+            uint8_t window_bits)
+      : stream(stream), identifier(std::move(identifier)), window_bits(window_bits), bytes(pool, bytes_max) {}
+
+  bool cable() const { return static_cast<bool>(identifier); }
 
   size_t frame_bytes(size_t payload_bytes) const {
-    const size_t whole = prefix.size() + payload_bytes + suffix.size();
+    const size_t whole = prefix().size() + payload_bytes + suffix().size();
     return frame_header_bytes(whole) + whole;
   }
 
+  // What surrounds a payload. Made when first asked for: most streams of one subscriber
+  // are never sent anything.
+  const std::string& prefix() const {
+    if (cable() && prefix_.empty()) make_prefix();
+    return prefix_;
+  }
+  std::string_view suffix() const { return cable() ? BroadcastEnvelope::suffix : std::string_view(); }
+
   Stream& stream;
-  bool cable = false;
-  uint8_t window_bits = 0;  // permessage-deflate with that window; 0: as it is
-  std::string identifier;   // cable: the decoded string
-  std::string prefix;       // what surrounds a payload (BroadcastEnvelope)
-  std::string_view suffix;
+  const ChannelIdentifierRef identifier;  // cable
+  const uint8_t window_bits;              // permessage-deflate with that window; 0: as it is
+  bool walking = false;                   // in the hub's walk
   FrameLog bytes;
   SubscriberRing subscribers;
-  bool walking = false;                      // in the hub's walk
   std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured
   Instant lap_check{};                       // no cursor can be lapped before
+
+ private:
+  void make_prefix() const;
+
+  mutable std::string prefix_;
 };
+
+// Where everybody has a stream of their own, this is paid for each of them.
+static_assert(sizeof(StreamLog) <= 184);
 
 struct Stream {
   explicit Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
 
-  StreamLog* find_log(bool cable, std::string_view identifier, uint8_t window_bits);
+  // Without an identifier: that of raw sockets.
+  StreamLog* find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits);
   size_t cable_logs() const;
 
   SlotId id() const { return Slab<Stream>::id_of(*this); }

@@ -157,18 +157,42 @@ TEST(SubscriberRing, NobodyDueIsSkippedOrMovedPastTheHand) {
 
 TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
   ChunkPool pool;
+  ChannelIdentifierTable identifiers;
+  const auto raw = ChannelIdentifierRef();
+  const auto chat = identifiers.find_or_decode(R"({"channel":"Chat"})");
+  const auto spaced = identifiers.find_or_decode(R"({"channel": "Chat"})");
+  const auto other = identifiers.find_or_decode(R"({"channel":"Other"})");
   Stream stream("s", 1);
-  for (const auto& [cable, identifier] :
-       std::initializer_list<std::pair<bool, std::string>>{{false, ""}, {true, "{\"a\":1}"}, {true, ""}}) {
-    stream.logs.push_back(std::make_unique<StreamLog>(stream, pool, 1024));
-    stream.logs.back()->cable = cable;
-    stream.logs.back()->identifier = identifier;
+  for (const ChannelIdentifierRef& identifier : {raw, chat, spaced}) {
+    stream.logs.push_back(std::make_unique<StreamLog>(stream, pool, 1024, identifier, uint8_t{0}));
   }
-  EXPECT_EQ(stream.find_log(false, "", 0), stream.logs[0].get());
-  EXPECT_EQ(stream.find_log(true, "{\"a\":1}", 0), stream.logs[1].get());
-  EXPECT_EQ(stream.find_log(true, "", 0), stream.logs[2].get());
-  EXPECT_EQ(stream.find_log(true, "{\"a\":2}", 0), nullptr);
+  EXPECT_EQ(stream.find_log(raw, 0), stream.logs[0].get());
+  EXPECT_EQ(stream.find_log(chat, 0), stream.logs[1].get());
+  EXPECT_EQ(stream.find_log(spaced, 0), stream.logs[2].get());
+  EXPECT_EQ(stream.find_log(other, 0), nullptr);
+  EXPECT_EQ(stream.find_log(chat, 15), nullptr);
   EXPECT_EQ(stream.cable_logs(), 2u);
+}
+
+TEST(ChannelIdentifiers, AreOneForAllWhoSayTheSameUntilTheLastIsGone) {
+  ChannelIdentifierTable identifiers;
+  EXPECT_FALSE(identifiers.find_or_decode("[]"));
+  EXPECT_FALSE(identifiers.find_or_decode(R"({"room":1})"));
+  EXPECT_EQ(identifiers.size(), 0u);
+  {
+    const ChannelIdentifierRef first = identifiers.find_or_decode(R"({"channel":"Chat","room_id":7})");
+    ChannelIdentifierRef second = identifiers.find_or_decode(R"({"channel":"Chat","room_id":7})");
+    EXPECT_EQ(first, second);
+    EXPECT_EQ(&first->params, &second->params);
+    EXPECT_EQ(first->channel(), "Chat");
+    EXPECT_EQ(identifiers.size(), 1u);
+    second = identifiers.find_or_decode(R"({"channel":"Chat","room_id":8})");
+    EXPECT_NE(first, second);
+    EXPECT_EQ(identifiers.size(), 2u);
+    second = first;
+    EXPECT_EQ(identifiers.size(), 1u);
+  }
+  EXPECT_EQ(identifiers.size(), 0u);
 }
 
 }  // namespace
