@@ -428,7 +428,8 @@ std::string ServerCore::make_shards() {
   if (options_.stage_latency) context_->stage_clock = monotonic_now;
   if (tls_) context_->rotate_ticket_keys = [this] { rotate_ticket_keys(); };
   const OriginPolicy origins{.allowed = options_.allowed_origins, .required = options_.require_origin};
-  const bool spins = options_.spin_us > 0 && count < cores;
+  // Never on the last core: whoever is to give it work could not run.
+  const bool spins = options_.spin_us > 0 && count < std::max(cores, available_cpus());
   std::string why_not;
   std::vector<std::unique_ptr<Backend>> backends =
       make_backends(backend_kind(options_.backend), count, &why_not);
