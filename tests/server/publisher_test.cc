@@ -374,6 +374,26 @@ TEST(Publisher, ASpinningShardAnotherShardsToo) {
   EXPECT_EQ(here.metric("ringcast_wakes_total"), before) << "a shard that spins was woken";
 }
 
+// One core given to one shard is no reason to sleep, if others are left for whoever publishes.
+TEST(Publisher, AShardSpinsOnTheOneCoreItWasGiven) {
+  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "no core is left";
+  Options options = publishing_options(1);
+  options.spin_us = 600'000'000;
+  options.cpus = "0";
+  Publishing here(options);
+  const auto peer = here.subscriber();
+  Publisher publisher = here.server.publisher();
+  const Publisher::Stream stream = publisher.stream("s");
+  ASSERT_EQ(publisher.publish(stream, "first"), BroadcastStatus::ok);
+  ASSERT_EQ(peer->next(), "first");
+  const uint64_t before = publisher.counts().wakes;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(publisher.publish(stream, std::to_string(i)), BroadcastStatus::ok);
+    ASSERT_EQ(peer->next(), std::to_string(i));
+  }
+  EXPECT_EQ(publisher.counts().wakes, before);
+}
+
 TEST(Publisher, WithAnEngineMessagesGoThereAndComeBack) {
   Options options = publishing_options(2);
   options.adapter = AdapterChoice::test;
