@@ -352,6 +352,13 @@ void Swarm::congest() {
   for (int i = 0; i < 30; ++i) world_.step();
   for (int i = 0; i < 4; ++i) {
     if (may(0.5)) come_and_go(home);
+    if (may(0.5)) {
+      // Who says it all and hangs up, while there is no room for it: the end is to be heard afterwards.
+      if (auto* const raw = dynamic_cast<RawPeer*>(any_peer())) {
+        raw->flood(stream);
+        raw->half_close();
+      }
+    }
     connect();
     for (int steps = 0; steps < 20; ++steps) world_.step();
     // What it takes now makes room for those who go behind those who waited.
