@@ -67,7 +67,7 @@ RpcSession::RpcSession(RpcService& service, Session& session, const Exchange& ex
       shard_(session.shard()),
       connection_(session.connection().id()),
       socket_id_(session.socket_id()),
-      origin_(service.describe(exchange, session.connection().host(exchange.request))) {}
+      origin_(service.describe(exchange, exchange.host)) {}
 
 // --- Asking ----------------------------------------------------------------------------
 

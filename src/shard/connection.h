@@ -111,7 +111,8 @@ class Connection final : public Alarm {
 
   // The client's address: the socket's peer, or whom trusted proxies speak for.
   const IpAddress& peer() const { return peer_; }
-  // Of its requests: whether the client's own connection is by TLS, here or at a trusted proxy.
+  // The next four while requests are read; what outlives that goes by their Exchange.
+  // Whether the client's own connection is by TLS, here or at a trusted proxy.
   bool secure() const;
   // Whether a trusted proxy writes its requests' headers.
   bool through_proxy() const;

@@ -91,6 +91,7 @@ ForwardedClient Connection::forwarded_client(const HttpRequest& request) const {
 }
 
 bool Connection::through_proxy() const {
+  RC_ASSERT(http_ != nullptr);
   return shard_.context().proxies.contains(http_->transport_peer);
 }
 
@@ -104,6 +105,7 @@ bool Connection::admit(const HttpRequest& request) {
 }
 
 bool Connection::secure() const {
+  RC_ASSERT(http_ != nullptr);
   return http_->secure;
 }
 

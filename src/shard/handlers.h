@@ -48,6 +48,7 @@ struct Exchange {
   Bytes body;                                 // whole; empty for upgrades
   IpAddress peer;
   uint64_t connection_number;  // from 1, unique in the server: the N of "Client N"
+  std::string_view host = {};  // whom the client asked for, by its own word or its trusted proxy's
   bool tls = false;
   bool through_proxy = false;  // a trusted proxy sent it, and answers for its headers
 };

@@ -60,6 +60,7 @@ Exchange HttpExchange::exchange() const {
           .body = body_,
           .peer = connection_.peer(),
           .connection_number = connection_.number(),
+          .host = connection_.host(parser_.request()),
           .tls = connection_.secure(),
           .through_proxy = connection_.through_proxy()};
 }
