@@ -62,12 +62,18 @@ class AskedApplication {
     const std::lock_guard lock(mutex_);
     return authorization_;
   }
+  // As it was told of the client's request, last.
+  Json origin() {
+    const std::lock_guard lock(mutex_);
+    return origin_;
+  }
 
  private:
   Json remember(std::string_view method, const Request& request) {
     const Json asked = Json::parse(request.body()).value_or(Json());
     const std::lock_guard lock(mutex_);
     authorization_ = request.header("authorization");
+    origin_ = asked["env"];
     asked_.push_back(std::string(method) + " " + asked.string("command") +
                      asked.string("connection_identifiers") + asked.string("identifiers"));
     return asked;
@@ -76,6 +82,7 @@ class AskedApplication {
   std::mutex mutex_;
   std::vector<std::string> asked_;
   std::string authorization_;
+  Json origin_;
   Server server_;  // last: its shard uses all of the above
 };
 
@@ -128,6 +135,23 @@ TEST(Rpc, WhoeverIsIdentifiedHereIsNotAskedAbout) {
   own.send_text(subscribe_to_channel("AppChannel"));
   EXPECT_NE(own.next().find("reject_subscription"), std::string::npos);
   EXPECT_EQ(application.asked(), (std::vector<std::string>{R"(command subscribe{"user":"7"})"}));
+}
+
+TEST(Rpc, HearsOfTheRequestWhatATrustedProxySays) {
+  AskedApplication application;
+  Options options = asking(application);
+  options.trusted_proxy = {"127.0.0.0/8"};
+  Server server(options);
+  server.cable("/cable");
+  ASSERT_TRUE(server.start());
+  Peer peer(server.addresses()[0]);
+  ASSERT_EQ(peer.upgrade("/cable?x=1",
+                         "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
+                         "X-Forwarded-Host: chat.example\r\n"),
+            101);
+  EXPECT_NE(peer.next().find("welcome"), std::string::npos);
+  EXPECT_EQ(application.origin().string("url"), "https://chat.example/cable?x=1");
+  EXPECT_EQ(application.origin()["headers"].string("REMOTE_ADDR"), "192.0.2.7");
 }
 
 TEST(Rpc, TheSecretIsDerivedAsAnycableDerivesIt) {
