@@ -56,6 +56,8 @@ class ChannelIdentifierTable {
   // Null: it is no JSON object that names a channel.
   ChannelIdentifierRef find_or_decode(std::string_view text);
 
+  size_t size() const { return known_.size(); }
+
  private:
   friend class ChannelIdentifierRef;
 
