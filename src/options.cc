@@ -2,6 +2,8 @@
 // server can start with. Values; any thread.
 #include "ringcast/options.h"
 
+#include <charconv>
+
 #include "auth/origin.h"
 #include "auth/trusted_proxies.h"
 #include "base/glob.h"
@@ -191,6 +193,9 @@ void OptionTable::add_server(Options& o) {
          "what becomes of a reader that was lapped");
   list("stream-policy", "PATTERN=POLICY", o.stream_policy,
        "the same for streams whose name matches, as in ticks:*=latest; the first match counts");
+  list("coalesce", "PATTERN=MS", o.coalesce,
+       "send what streams carry whose name matches once in so many ms, as in ticks:*=20, so that one send "
+       "carries more; the first match counts");
   number("backlog-bytes", "BYTES", o.backlog_bytes, {4096, 16 * kGiB},
          "all that waits for one stalled connection, over all its streams",
          {"lapped", "ringcast_dropped_total"});
@@ -276,6 +281,12 @@ std::string Options::problem() const {
       return "stream-policy: '" + rule + "' is not PATTERN=close, PATTERN=drop_oldest or PATTERN=latest";
     }
   }
+  for (const std::string& rule : coalesce) {
+    if (!parse_coalescing(rule)) {
+      return "coalesce: '" + rule + "' is not PATTERN=MS with 1 to " + std::to_string(kCoalesceMax_ms) +
+             " ms";
+    }
+  }
   if (queued_bytes / 4 < max_message_bytes) {
     return "queued-bytes (" + std::to_string(queued_bytes) +
            ") must be at least 4 times max-message-bytes (" + std::to_string(max_message_bytes) + ")";
@@ -323,6 +334,18 @@ std::optional<StreamRule> parse_stream_policy(std::string_view text) {
     if (text.substr(equals + 1) == name) return StreamRule{std::string(text.substr(0, equals)), policy};
   }
   return std::nullopt;
+}
+
+std::optional<CoalescingRule> parse_coalescing(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos || equals == 0) return std::nullopt;
+  const std::string_view digits = text.substr(equals + 1);
+  uint64_t ms = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), ms);
+  if (error != std::errc() || end != digits.data() + digits.size() || ms < 1 || ms > kCoalesceMax_ms) {
+    return std::nullopt;
+  }
+  return CoalescingRule{std::string(text.substr(0, equals)), ms};
 }
 
 LogSink stderr_log_sink() {

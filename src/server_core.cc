@@ -222,6 +222,11 @@ Limits ServerCore::limits() const {
     const std::optional<StreamRule> rule = parse_stream_policy(text);
     policies.push_back({rule->pattern, lap_policy(rule->policy)});
   }
+  std::vector<Coalescing> coalescing;
+  for (const std::string& text : o.coalesce) {
+    const std::optional<CoalescingRule> rule = parse_coalescing(text);
+    coalescing.push_back({rule->pattern, milliseconds(rule->interval_ms)});
+  }
   return {.request_head_bytes = o.request_head_bytes,
           .request_headers = o.request_headers,
           .request_body_bytes = o.request_body_bytes,
@@ -245,6 +250,7 @@ Limits ServerCore::limits() const {
           .lap_grace = milliseconds(o.lap_grace_ms),
           .lap_policy = lap_policy(o.slow_consumer),
           .stream_policies = std::move(policies),
+          .coalescing = std::move(coalescing),
           .backlog_bytes = o.backlog_bytes,
           .outbox_bytes = o.outbox_bytes,
           .write_stall = s(o.write_stall_s),

@@ -111,7 +111,12 @@ struct Options {
   uint64_t lap_grace_ms = 250;
   SlowConsumer slow_consumer = SlowConsumer::close;  // where neither stream_policy nor the route says another
   std::vector<std::string> stream_policy;  // "ticks:*=latest": by stream name, the first that matches
-  uint64_t backlog_bytes = 16 << 20;       // all that waits for one stalled connection
+  // "ticks:*=20": a connection is sent what streams of such names carry once in so many ms (1 to
+  // 10,000), so that one send, which is what costs, carries more of their messages; the first
+  // that matches. A message after a silence of that length goes at once; whatever else
+  // is sent to the connection takes what waits along; order is kept.
+  std::vector<std::string> coalesce;
+  uint64_t backlog_bytes = 16 << 20;  // all that waits for one stalled connection
   uint64_t write_stall_s = 30;
   uint64_t ping_interval_s = 3;
   uint64_t raw_ping_interval_s = 25;

@@ -17,6 +17,7 @@ Hub::Hub(Shard& shard) : shard_(shard) {
   const ShardIndex shards = shard.context().mailboxes.shards();
   deferred_.resize(shards);
   bells_.resize(shards, false);
+  for (const Coalescing& rule : shard.limits().coalescing) coalesced_.emplace_back(rule.interval);
 }
 
 Hub::~Hub() = default;
@@ -36,6 +37,10 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
       stream->policy = rule.policy;
       break;
     }
+    const auto& coalescing = shard_.limits().coalescing;
+    const auto rule = std::ranges::find_if(
+        coalescing, [&](const Coalescing& each) { return glob_match(each.pattern, name); });
+    if (rule != coalescing.end()) stream->coalesced = &coalesced_[rule - coalescing.begin()];
     by_name_.emplace(stream->name, id);
     shard_.counters().streams.set(streams_.size());
     request(*stream, ShardRequest::Kind::subscribe);
@@ -80,7 +85,11 @@ size_t Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason rea
 }
 
 void Hub::erase_log(StreamLog& log) {
-  if (log.walking) walk_.erase(std::find(walk_.begin(), walk_.end(), &log));
+  if (log.stream.coalesced != nullptr) {
+    log.stream.coalesced->erase(log);
+  } else if (log.walking) {
+    walk_.erase(std::find(walk_.begin(), walk_.end(), &log));
+  }
   auto& logs = log.stream.logs;
   logs.erase(std::find_if(logs.begin(), logs.end(), [&](const auto& owned) { return owned.get() == &log; }));
 }
@@ -375,9 +384,9 @@ Connection* Hub::excluded_from(const Message& message) const {
 void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message) {
   const Instant now = stages.fanned_out(message);
   for (const auto& log : stream.logs) {
-    if (log->subscribers.round_done()) continue;  // it took nothing
+    if (log->due() == 0) continue;  // it took nothing
     if (!log->rounds) log->rounds = std::make_unique<UnfinishedRounds>();
-    log->rounds->appended(log->subscribers.due(), now);
+    log->rounds->appended(log->due(), now);
   }
 }
 
@@ -410,6 +419,10 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
   }
   counters.encodings.add();
   counters.deliveries.add(log.subscribers.size());
+  if (log.stream.coalesced != nullptr) {
+    log.stream.coalesced->appended(log);
+    return;
+  }
   log.subscribers.start_round();
   if (!log.walking) {
     log.walking = true;
@@ -432,7 +445,8 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
     return Room::fits;
   }
 
-  if (!log.subscribers.round_done()) {
+  if (log.due() > 0) {
+    if (log.waiting) log.stream.coalesced->hurry();
     retry_at_ = shard_.now();
     return Room::wait;
   }
@@ -498,7 +512,15 @@ void Hub::forget_retry() {
 
 // --- The walk -----------------------------------------------------------------------
 
+Instant Hub::walk_at() const {
+  if (!walk_.empty()) return {};
+  Instant at = kNever;
+  for (const CoalescedWalk& walk : coalesced_) at = std::min(at, walk.due_at());
+  return at;
+}
+
 void Hub::walk(size_t budget) {
+  for (CoalescedWalk& walk : coalesced_) walk.walk(shard_.sends(), shard_.stages(), shard_.now(), budget);
   while (budget > 0 && !walk_.empty()) {
     StreamLog& log = *walk_.front();
     const size_t budget_before = budget;

@@ -18,6 +18,7 @@
 
 #include "base/hash.h"
 #include "base/slab.h"
+#include "shard/coalesced_walk.h"
 #include "shard/counters.h"
 #include "shard/frame_log.h"
 #include "shard/mailbox.h"
@@ -80,9 +81,12 @@ class Hub {
 
   // --- The walk ---------------------------------------------------------------------
 
-  // Visits up to `budget` subscribers that are due, and stops where the hand stands.
+  // Visits up to `budget` subscribers that are due, and stops where the hand stands;
+  // likewise for each rule of Limits::coalescing.
   void walk(size_t budget);
-  bool walking() const { return !walk_.empty(); }
+  bool walking() const { return walk_at() == Instant{}; }
+  // When the walk goes on; kNever: before the next message it does not.
+  Instant walk_at() const;
 
   // Hands an accepted socket to another shard. False: its lane is full.
   bool hand_over(int descriptor, bool tls, ShardIndex to);
@@ -149,7 +153,8 @@ class Hub {
 
   std::unordered_map<std::string, Home, StringHash, std::equal_to<>> homes_;
 
-  std::deque<StreamLog*> walk_;
+  std::deque<StreamLog*> walk_;                     // those of no rule
+  std::vector<CoalescedWalk> coalesced_;            // by rule of Limits::coalescing; never resized
   std::vector<std::deque<ShardRequest>> deferred_;  // by shard: no room in the lane yet
   size_t deferred_count_ = 0;
   size_t publish_room_ = 0;    // at least so many fit into every lane; looked up again when it runs low

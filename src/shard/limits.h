@@ -25,6 +25,13 @@ struct StreamPolicy {
   LapPolicy policy;
 };
 
+// Streams by name, too: a connection is sent what they carry once in `interval`, so that one
+// send carries several messages.
+struct Coalescing {
+  std::string pattern;
+  Duration interval;
+};
+
 struct Limits {
   // HTTP requests
   size_t request_head_bytes = 16 * 1024;      // 431
@@ -58,6 +65,7 @@ struct Limits {
   Duration lap_grace = milliseconds(250);
   LapPolicy lap_policy = LapPolicy::close;    // where neither its stream's name nor its route says another
   std::vector<StreamPolicy> stream_policies;  // the first that matches a stream's name
+  std::vector<Coalescing> coalescing;         // the first that matches a stream's name
   size_t backlog_bytes = 16 * 1024 * 1024;    // all that waits for one stalled connection: lapped
   size_t outbox_bytes = 1024 * 1024;          // high water; one message may exceed it
   Duration write_stall = seconds(30);         // no progress at all while bytes wait: reset

@@ -19,6 +19,7 @@
 
 namespace ringcast {
 
+class CoalescedWalk;
 class Connection;
 struct Stream;
 struct StreamLog;
@@ -55,6 +56,7 @@ class SubscriberRing {
   void start_round() { due_ = static_cast<uint32_t>(members_.size()); }
   bool round_done() const { return due_ == 0; }
   size_t due() const { return due_; }  // steps to the end of the round
+  size_t steps_of_round() const { return members_.size(); }
 
   // One step of the hand: whom it met, or null at a hole. Only while a round is on.
   Subscription* step();
@@ -98,12 +100,16 @@ struct StreamLog {
     if (cable() && prefix_.empty()) make_prefix();
     return prefix_;
   }
+  // Steps of the hand until everybody has been met who is due a visit now.
+  size_t due() const { return subscribers.due() + (waiting ? subscribers.steps_of_round() : 0); }
+
   std::string_view suffix() const { return cable() ? BroadcastEnvelope::suffix : std::string_view(); }
 
   Stream& stream;
   const ChannelIdentifierRef identifier;  // cable
   const uint8_t window_bits;              // permessage-deflate with that window; 0: as it is
-  bool walking = false;                   // in the hub's walk
+  bool walking = false;                   // in the walk that serves it
+  bool waiting = false;                   // for the next pass of its stream's CoalescedWalk
   FrameLog bytes;
   SubscriberRing subscribers;
   std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured
@@ -129,8 +135,9 @@ struct Stream {
 
   const std::string name;
   const uint64_t hash;
-  bool live = false;                // the home has acknowledged: what is numbered from now on comes here
-  std::optional<LapPolicy> policy;  // if a StreamPolicy names this stream
+  bool live = false;                   // the home has acknowledged: what is numbered from now on comes here
+  std::optional<LapPolicy> policy;     // if a StreamPolicy names this stream
+  CoalescedWalk* coalesced = nullptr;  // what serves it, if a rule of Limits::coalescing names it
   // Few: one for raw sockets and one per distinct identifier, which for most
   // applications is one.
   std::vector<std::unique_ptr<StreamLog>> logs;

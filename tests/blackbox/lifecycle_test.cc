@@ -313,6 +313,12 @@ TEST(CommandLine, WhatItDoesNotUnderstandEndsItWithASentence) {
       {"--listen", "192.0.2.1:8080"},  // not a loopback address, and the demo is on
       {"--allowed-origins", "example.com/path"},
       {"--frame-log-bytes", "4096", "--max-message-bytes", "4096"},
+      {"--stream-policy", "ticks:*=newest"},
+      {"--coalesce", "ticks:*"},
+      {"--coalesce", "=20"},
+      {"--coalesce", "ticks:*=0"},
+      {"--coalesce", "ticks:*=10001"},
+      {"--coalesce", "ticks:*=20ms"},
       {"--config", "/nonexistent/ringcast.toml"},
       {"--broadcast-key-file", "/nonexistent/key"},
   };

@@ -73,8 +73,11 @@ TEST(StageLatency, IsNotMeasuredUnlessAskedFor) {
   EXPECT_EQ(http_get(server->port(), "/metrics").body.find("ringcast_stage"), std::string::npos);
 }
 
-TEST(StageLatency, EveryMessageIsCountedAtEveryStageInOrder) {
-  const auto server = start_measuring({"--stage-latency", "on", "--shards", "2"});
+// Whether each is sent by itself, or with others.
+class StageLatencyOf : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(StageLatencyOf, EveryMessageIsCountedAtEveryStageInOrder) {
+  const auto server = start_measuring({"--stage-latency", "on", "--shards", "2", "--coalesce", GetParam()});
   ASSERT_NE(server, nullptr);
   const auto begin = Clock::now();
   // /websocket publishes to everybody on it.
@@ -138,6 +141,8 @@ TEST(StageLatency, EveryMessageIsCountedAtEveryStageInOrder) {
   // The stages follow one another: together they take no longer than there was time.
   EXPECT_LT(inside, elapsed);
 }
+
+INSTANTIATE_TEST_SUITE_P(, StageLatencyOf, ::testing::Values("none=1", "room_*=50"));
 
 }  // namespace
 }  // namespace ringcast::blackbox

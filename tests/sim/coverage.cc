@@ -33,6 +33,7 @@ const char* to_string(Edge edge) {
                                            "deliveries_held",
                                            "lapped",
                                            "walk_carried_over",
+                                           "walk_waits",
                                            "handed_over",
                                            "accept_paused",
                                            "confirmed",
@@ -77,6 +78,7 @@ void Coverage::Watch::after_turn(ShardIndex shard) {
   if (!deferring && deferring_[shard]) coverage_.reached(Edge::deferred_pushed);
   deferring_[shard] = deferring;
   if (hub.walking()) coverage_.reached(Edge::walk_carried_over);
+  if (!hub.walking() && hub.walk_at() != kNever) coverage_.reached(Edge::walk_waits);
 }
 
 void Coverage::Watch::look(ShardIndex shard, Token token) {

@@ -51,6 +51,7 @@ enum class Edge : uint8_t {
   deliveries_held,
   lapped,
   walk_carried_over,
+  walk_waits,
   handed_over,
   accept_paused,
   // Sessions.

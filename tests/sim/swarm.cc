@@ -42,6 +42,8 @@ class Swarm {
   void end_peers();
 
   Peer* any_peer();
+  // That messages may wait for company.
+  Duration longest_interval() const;
   size_t draw_streams_count() { return prng_.chance(0.7) ? 1 : 1 + prng_.below(4); }
   bool may(double p) { return prng_.chance(p); }
 
@@ -76,6 +78,11 @@ Limits Swarm::draw_limits(Prng& prng) {
     limits.frame_log_bytes = 16 * 1024;
   }
   limits.stream_policies = {{"oldest*", LapPolicy::drop_oldest}, {"latest*", LapPolicy::latest}};
+  if (may(0.4)) {
+    // Of all streams, or of some; one interval, or two.
+    limits.coalescing = {{"latest*", milliseconds(5)}};
+    if (may(0.5)) limits.coalescing.push_back({"*", milliseconds(may(0.5) ? 20 : 400)});
+  }
   if (may(0.3)) limits.outbox_bytes = 8 * 1024;
   if (may(0.3)) limits.backlog_bytes = 128 * 1024;
   if (may(0.2)) limits.queued_bytes = 256 * 1024;
@@ -328,7 +335,7 @@ void Swarm::churn_crowd() {
     }
     some_steps();
     if (may(0.3)) continue;
-    world_.advance(limits_.lap_grace + milliseconds(10));
+    world_.advance(limits_.lap_grace + longest_interval() + milliseconds(10));
     for (const auto& peer : stage_.peers) {
       const bool listens = peer->alive() && peer->reads_all() && peer->client().upgraded();
       if (listens && dynamic_cast<RawPeer*>(peer.get()) != nullptr) peer->check_whole();
@@ -421,6 +428,12 @@ void Swarm::disturb() {
   }
 }
 
+Duration Swarm::longest_interval() const {
+  Duration longest{};
+  for (const Coalescing& rule : limits_.coalescing) longest = std::max(longest, rule.interval);
+  return longest;
+}
+
 // The faults that cut connections end, everybody reads on, and what can arrive arrives.
 void Swarm::rest() {
   Faults& faults = world_.faults();
@@ -431,9 +444,9 @@ void Swarm::rest() {
   for (ShardIndex i = 0; i < world_.shards(); ++i) world_.set_pace(i, 1.0);
   for (const auto& peer : stage_.peers) peer->read_on();
   world_.settle();
-  world_.advance(limits_.lap_grace + kAcceptPause);
+  world_.advance(limits_.lap_grace + longest_interval() + kAcceptPause);
   // Nothing moves any more. What is published now arrives without time passing: who
-  // sleeps is woken for it.
+  // sleeps is woken for it. Only what is coalesced waits for its interval.
   for (size_t stream = 0; stream < oracle_.streams(); ++stream) {
     const std::string payload = oracle_.payload(stream, PayloadKind::json, 20);
     if (world_.publish(oracle_.name(stream), payload, PayloadKind::json)) {
@@ -441,6 +454,7 @@ void Swarm::rest() {
     }
   }
   world_.settle();
+  if (longest_interval() > Duration::zero()) world_.advance(longest_interval());
   for (const auto& peer : stage_.peers) {
     if (peer->alive()) peer->check_whole();
     if (world_.failed()) return;

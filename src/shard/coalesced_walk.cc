@@ -1,0 +1,72 @@
+#include "shard/coalesced_walk.h"
+
+#include <algorithm>
+
+#include "shard/connection.h"
+#include "shard/send_batch.h"
+#include "shard/stage_latency.h"
+#include "shard/stream.h"
+
+namespace ringcast {
+
+void CoalescedWalk::appended(StreamLog& log) {
+  if (log.waiting) return;
+  log.waiting = true;
+  waiting_.push_back(&log);
+}
+
+void CoalescedWalk::erase(const StreamLog& log) {
+  if (log.walking) std::erase(passing_, &log);
+  if (log.waiting) std::erase(waiting_, &log);
+}
+
+void CoalescedWalk::begin(Instant now) {
+  passing_.swap(waiting_);
+  for (StreamLog* log : passing_) {
+    log->waiting = false;
+    log->walking = true;
+    log->subscribers.start_round();
+  }
+  next_pass_ = now + interval_;
+  // No stamp of an earlier pass may look like one of this.
+  if (++pass_ == 0) {
+    std::ranges::fill(served_, 0);
+    pass_ = 1;
+  }
+}
+
+void CoalescedWalk::walk(SendBatch& sends, StageLatency* stages, Instant now, size_t budget) {
+  if (due_at() > now) return;
+  if (passing_.empty()) begin(now);
+  size_t steps = budget * kStepsPerVisit;
+  while (!passing_.empty()) {
+    StreamLog& log = *passing_.front();
+    const size_t due = log.subscribers.due();
+    const bool done = serve(log, sends, budget, steps);
+    if (log.rounds) log.rounds->stepped(due - log.subscribers.due(), done && !log.waiting, *stages);
+    if (!done) return;
+    log.walking = false;
+    passing_.pop_front();
+  }
+}
+
+// False: the budget is spent before the round is done.
+bool CoalescedWalk::serve(StreamLog& log, SendBatch& sends, size_t& budget, size_t& steps) {
+  while (!log.subscribers.round_done()) {
+    if (budget == 0 || steps == 0) return false;
+    --steps;
+    Subscription* const subscription = log.subscribers.step();
+    if (subscription == nullptr || subscription->cursor == log.bytes.head()) continue;
+    Connection& connection = subscription->connection;
+    const uint32_t slot = connection.id().slot;
+    if (slot >= served_.size()) served_.resize(slot + 1);
+    // What it lacks was appended after it was served, so its log waits for the next pass.
+    if (served_[slot] == pass_) continue;
+    served_[slot] = pass_;
+    --budget;
+    sends.add(connection);
+  }
+  return true;
+}
+
+}  // namespace ringcast
