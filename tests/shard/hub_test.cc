@@ -376,6 +376,20 @@ TEST_F(Coalesced, InTheOrderOfItsStream) {
   }
 }
 
+// More pages than a turn serves: those that were served before it came get it, too.
+TEST_F(Coalesced, WhatComesDuringAPassGoesWithTheNext) {
+  std::vector<Client*> pages;
+  for (int i = 0; i < 600; ++i) pages.push_back(&open_page(1));
+  tick(0, "1");
+  const uint64_t before = sends();
+  while (sends() == before) world.turn(0);
+  ASSERT_LT(sends() - before, 600u);
+  tick(0, "2");
+  world.settle();
+  world.advance(kInterval);
+  for (const Client* page : pages) ASSERT_EQ(data_frames(*page), (std::vector<std::string>{"1", "2"}));
+}
+
 TEST_F(Coalesced, WhateverElseIsSentTakesItAlong) {
   world.scripts().raw["page"] = {
       .open =

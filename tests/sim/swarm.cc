@@ -24,7 +24,7 @@ class Swarm {
     crowd,     // hundreds listen to one stream
   };
 
-  static Limits draw_limits(Prng& prng);
+  static Limits draw_limits(Prng& prng, Shape shape);
   WorldOptions options(uint64_t seed, Trace& trace);
   void draw_faults();
   void add_streams();
@@ -50,8 +50,8 @@ class Swarm {
   Prng prng_;
   Coverage& coverage_;
   SwarmResult result_;
-  const Limits limits_;
   const Shape shape_;
+  const Limits limits_;
   const bool jumps_, bursts_, starves_, drains_;
   World world_;
   Coverage::Watch watch_;
@@ -61,7 +61,7 @@ class Swarm {
   bool closed_ = false;  // nobody listens any more
 };
 
-Limits Swarm::draw_limits(Prng& prng) {
+Limits Swarm::draw_limits(Prng& prng, Shape shape) {
   Limits limits;
   limits.send_buffer_bytes = limits.notsent_lowat_bytes = 0;  // the descriptors are not the kernel's
   const auto may = [&](double p) { return prng.chance(p); };
@@ -79,9 +79,11 @@ Limits Swarm::draw_limits(Prng& prng) {
   }
   limits.stream_policies = {{"oldest*", LapPolicy::drop_oldest}, {"latest*", LapPolicy::latest}};
   if (may(0.4)) {
-    // Of all streams, or of some; one interval, or two.
+    // Of all streams, or of some; one interval, or two. A crowd is what no turn serves whole.
     limits.coalescing = {{"latest*", milliseconds(5)}};
-    if (may(0.5)) limits.coalescing.push_back({"*", milliseconds(may(0.5) ? 20 : 400)});
+    if (shape == Shape::crowd || may(0.5)) {
+      limits.coalescing.push_back({"*", milliseconds(may(0.5) ? 20 : 400)});
+    }
   }
   if (may(0.3)) limits.outbox_bytes = 8 * 1024;
   if (may(0.3)) limits.backlog_bytes = 128 * 1024;
@@ -121,11 +123,11 @@ WorldOptions Swarm::options(uint64_t seed, Trace& trace) {
 Swarm::Swarm(uint64_t seed, Coverage& coverage, Trace& trace)
     : prng_(hash64("swarm", seed)),
       coverage_(coverage),
-      limits_(draw_limits(prng_)),
       shape_(may(0.02)   ? Shape::crowd
              : may(0.05) ? Shape::lopsided
              : may(0.5)  ? Shape::many
                          : Shape::few),
+      limits_(draw_limits(prng_, shape_)),
       jumps_(may(0.3)),
       bursts_(limits_.mailbox_items == 64 && may(0.5)),
       starves_(bursts_ || may(0.5)),
