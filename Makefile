@@ -231,7 +231,7 @@ test-all: ## the same with both compilers, clang-tidy, longer fuzzing and more r
 sim: ## simulated servers, SIM_SEEDS (7500) of them, then bugs that they must find; MUTANTS=NAME for one
 	@$(suite_environment) tools/run_tests sim
 
-fuzz: ## every fuzz target for FUZZ_SECONDS (5) each; FUZZ=frame for one alone; FUZZ_UNTIL_QUIET=1: up to 120, until it finds no more
+fuzz: ## every fuzz target for FUZZ_SECONDS (5) each; FUZZ=url for one alone; FUZZ_UNTIL_QUIET=1: up to 120, until it finds no more
 	@$(suite_environment) tools/run_tests fuzz
 
 suite_environment = env BUILD='$(BUILD)' FUZZ_TARGETS='$(or $(FUZZ),$(patsubst tests/fuzz/%_fuzz.cc,%,$(fuzz_sources)))'

@@ -114,10 +114,11 @@ void OptionTable::add_server(Options& o) {
          {"", "ringcast_adapter_gaps_total"});
   number("adapter-ready-s", "S", o.adapter_ready_s, {0, kYear_s},
          "the adapter may be away so long before /ready says 503", {"/ready 503", "ringcast_adapter_up"});
-  number("outage-reconnect-s", "S", o.outage_reconnect_s, {0, kYear_s},
-         "the adapter may be away so long before Action Cable clients are told to reconnect, and fetch what "
-         "they missed",
-         {"disconnect server_restart", "ringcast_adapter_gaps_total"});
+  number(
+      "outage-reconnect-s", "S", o.outage_reconnect_s, {0, kYear_s},
+      "after being away so long the adapter is back: Action Cable clients are told to reconnect, and fetch "
+      "what they missed",
+      {"disconnect server_restart", "ringcast_adapter_gaps_total"});
 
   section("Asking the application");
   text("rpc-url", "URL", o.rpc_url,

@@ -113,8 +113,10 @@ struct Options {
   std::vector<std::string> stream_policy;  // "ticks:*=latest": by stream name, the first that matches
   // "ticks:*=20": a connection is sent what streams of such names carry once in so many ms (1 to
   // 10,000), so that one send, which is what costs, carries more of their messages; the first
-  // that matches. A message after a silence of that length goes at once; whatever else
-  // is sent to the connection takes what waits along; order is kept.
+  // that matches. Where none of the rule's streams was sent anything for so long, a message goes
+  // at once; whatever else is sent to the connection takes what waits along, a full log
+  // waits for nothing, and order is kept. What one connection is sent in an interval
+  // should stay well below outbox_bytes.
   std::vector<std::string> coalesce;
   uint64_t backlog_bytes = 16 << 20;  // all that waits for one stalled connection
   uint64_t write_stall_s = 30;

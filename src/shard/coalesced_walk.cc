@@ -12,21 +12,28 @@ namespace ringcast {
 void CoalescedWalk::appended(StreamLog& log) {
   if (log.waiting) return;
   log.waiting = true;
-  waiting_.push_back(&log);
+  ++waiting_;
+  if (log.walking) return;
+  log.walking = true;
+  log.place = static_cast<uint32_t>(logs_.size());
+  logs_.push_back(&log);
 }
 
 void CoalescedWalk::erase(const StreamLog& log) {
-  if (log.walking) std::erase(passing_, &log);
-  if (log.waiting) std::erase(waiting_, &log);
+  if (!log.walking) return;
+  logs_[log.place] = nullptr;
+  if (log.waiting) --waiting_;
 }
 
 void CoalescedWalk::begin(Instant now) {
-  passing_.swap(waiting_);
-  for (StreamLog* log : passing_) {
+  for (StreamLog* log : logs_) {
+    if (log == nullptr) continue;
     log->waiting = false;
-    log->walking = true;
     log->subscribers.start_round();
   }
+  waiting_ = 0;
+  next_ = 0;
+  end_ = logs_.size();
   next_pass_ = now + interval_;
   // No stamp of an earlier pass may look like one of this.
   if (++pass_ == 0) {
@@ -35,19 +42,33 @@ void CoalescedWalk::begin(Instant now) {
   }
 }
 
+// Only those stay to whom something was appended meanwhile.
+void CoalescedWalk::end() {
+  uint32_t kept = 0;
+  for (StreamLog* log : logs_) {
+    if (log == nullptr) continue;
+    log->walking = log->waiting;
+    if (!log->waiting) continue;
+    log->place = kept;
+    logs_[kept++] = log;
+  }
+  logs_.resize(kept);
+  next_ = end_ = 0;
+}
+
 void CoalescedWalk::walk(SendBatch& sends, StageLatency* stages, Instant now, size_t budget) {
   if (due_at() > now) return;
-  if (passing_.empty()) begin(now);
+  if (!passing()) begin(now);
   size_t steps = budget * kStepsPerVisit;
-  while (!passing_.empty()) {
-    StreamLog& log = *passing_.front();
-    const size_t due = log.subscribers.due();
-    const bool done = serve(log, sends, budget, steps);
-    if (log.rounds) log.rounds->stepped(due - log.subscribers.due(), done && !log.waiting, *stages);
+  for (; next_ < end_; ++next_) {
+    StreamLog* const log = logs_[next_];
+    if (log == nullptr) continue;
+    const size_t due = log->subscribers.due();
+    const bool done = serve(*log, sends, budget, steps);
+    if (log->rounds) log->rounds->stepped(due - log->subscribers.due(), done && !log->waiting, *stages);
     if (!done) return;
-    log.walking = false;
-    passing_.pop_front();
   }
+  end();
 }
 
 // False: the budget is spent before the round is done.

@@ -8,8 +8,8 @@
 // for longer than they have to.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "base/time.h"
@@ -26,9 +26,12 @@ class CoalescedWalk {
   // The log's subscribers are due a visit in the next pass.
   void appended(StreamLog& log);
 
-  // A log is full, and somebody waits for its subscribers to be served: the interval is
-  // not waited for.
-  void hurry() { next_pass_ = {}; }
+  // A log is full, or memory is short: what waits is not to wait for the interval. False:
+  // nothing waits.
+  bool hurry() {
+    next_pass_ = {};
+    return waiting_ > 0;
+  }
 
   void erase(const StreamLog& log);
 
@@ -37,12 +40,14 @@ class CoalescedWalk {
 
   // When walk() has something to do; kNever: before the next append nothing.
   Instant due_at() const {
-    if (!passing_.empty()) return {};
-    return waiting_.empty() ? kNever : next_pass_;
+    if (passing()) return {};
+    return waiting_ == 0 ? kNever : next_pass_;
   }
 
  private:
+  bool passing() const { return next_ < end_; }
   void begin(Instant now);
+  void end();
   bool serve(StreamLog& log, SendBatch& sends, size_t& budget, size_t& steps);
 
   // A step that meets nobody to be sent anything costs an eighth of one that does.
@@ -51,8 +56,11 @@ class CoalescedWalk {
   const Duration interval_;
   Instant next_pass_{};
   uint32_t pass_ = 0;
-  std::deque<StreamLog*> passing_;
-  std::deque<StreamLog*> waiting_;
+  // Each log that waits, or did when the pass began, at its `place`; null where one has gone.
+  // Those in [next_, end_) are still to be served in this pass.
+  std::vector<StreamLog*> logs_;
+  size_t next_ = 0, end_ = 0;
+  size_t waiting_ = 0;            // of them, for the next pass
   std::vector<uint32_t> served_;  // by a connection's slot: in which pass it was last
 };
 

@@ -363,6 +363,7 @@ void Connection::fail(CloseCode code, std::string_view problem) {
 }
 
 void Connection::peer_finished() {
+  if (state_ == State::open && !blocked_) take_streams_into_outbox(0);
   // A TLS peer is owed a close_notify, or it must take the end for an attack (RFC 8446, 6.1).
   // Where something still waits, output_done() says it behind that.
   const bool tls_goodbye = (state_ == State::http || state_ == State::open) && tls_ != nullptr &&

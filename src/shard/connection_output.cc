@@ -91,6 +91,14 @@ void Connection::take_into_outbox(Subscription& subscription) {
   }
 }
 
+void Connection::leave(Subscription& subscription) {
+  if (!blocked_ && state_ == State::open) {
+    take_into_outbox(subscription);
+    if (has_output()) shard_.mark_dirty(*this);
+  }
+  shard_.hub().unsubscribe(subscription);
+}
+
 void Connection::leave_logs_of(const Stream& stream) {
   RC_ASSERT(batch_entry == kNotInBatch);
   for (Subscription* subscription = subscriptions_; subscription != nullptr;

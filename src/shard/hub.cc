@@ -369,7 +369,7 @@ bool Hub::deliver(Delivery& delivery) {
   if (excluded != nullptr) excluded->leave_logs_of(*stream);
   for (const auto& log : stream->logs) append(*log, message, json);
   if (excluded != nullptr) excluded->skip_to_head_of(*stream);
-  if (StageLatency* const stages = shard_.stages()) note_fanned_out(*stages, *stream, message);
+  if (StageLatency* const stages = shard_.stages()) note_fanned_out(*stages, *stream, message, json);
   return true;
 }
 
@@ -381,10 +381,10 @@ Connection* Hub::excluded_from(const Message& message) const {
   return connection != nullptr && connection->is(socket) ? connection : nullptr;
 }
 
-void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message) {
+void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message, Bytes json) {
   const Instant now = stages.fanned_out(message);
   for (const auto& log : stream.logs) {
-    if (log->due() == 0) continue;  // it took nothing
+    if (!payload_for(*log, message, json)) continue;  // it took nothing
     if (!log->rounds) log->rounds = std::make_unique<UnfinishedRounds>();
     log->rounds->appended(log->due(), now);
   }
@@ -517,6 +517,12 @@ Instant Hub::walk_at() const {
   Instant at = kNever;
   for (const CoalescedWalk& walk : coalesced_) at = std::min(at, walk.due_at());
   return at;
+}
+
+bool Hub::hurry() {
+  bool any = false;
+  for (CoalescedWalk& walk : coalesced_) any = walk.hurry() || any;
+  return any;
 }
 
 void Hub::walk(size_t budget) {

@@ -81,12 +81,14 @@ class Hub {
 
   // --- The walk ---------------------------------------------------------------------
 
-  // Visits up to `budget` subscribers that are due, and stops where the hand stands;
-  // likewise for each rule of Limits::coalescing.
+  // Visits up to `budget` subscribers that are due, and stops where the hand stands; for
+  // each rule of Limits::coalescing, serves as many connections.
   void walk(size_t budget);
   bool walking() const { return walk_at() == Instant{}; }
   // When the walk goes on; kNever: before the next message it does not.
   Instant walk_at() const;
+  // Memory is short: nothing waits for company any longer. False: nothing does.
+  bool hurry();
 
   // Hands an accepted socket to another shard. False: its lane is full.
   bool hand_over(int descriptor, bool tls, ShardIndex to);
@@ -133,7 +135,7 @@ class Hub {
   Room make_room(StreamLog& log, const Message& message, Bytes json);
   bool lap(StreamLog& log, FrameLog::Cursor tail);
   std::optional<Bytes> payload_for(const StreamLog& log, const Message& message, Bytes json) const;
-  void note_fanned_out(StageLatency& stages, Stream& stream, const Message& message);
+  void note_fanned_out(StageLatency& stages, Stream& stream, const Message& message, Bytes json);
   void append(StreamLog& log, const Message& message, Bytes json);
   Connection* excluded_from(const Message& message) const;
   void drop_stream(Stream& stream);

@@ -62,7 +62,7 @@ bool RawSocket::stream_from(std::string_view stream) {
 
 void RawSocket::stop_stream_from(std::string_view stream) {
   if (Subscription* subscription = connection_.find_subscription(0, stream)) {
-    shard().hub().unsubscribe(*subscription);
+    connection_.leave(*subscription);
   }
 }
 

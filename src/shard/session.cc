@@ -41,14 +41,14 @@ void SessionChannel::stop_stream_from(std::string_view stream) {
   Subscription* const subscription = session_.connection_.find_subscription(index_, stream);
   if (subscription == nullptr) return;
   if (!subscription->log.stream.live) --streams_pending_;
-  session_.shard().hub().unsubscribe(*subscription);
+  session_.connection_.leave(*subscription);
 }
 
 void SessionChannel::stop_all_streams() {
   Subscription* subscription = session_.connection_.subscriptions();
   while (subscription != nullptr) {
     Subscription* const next = subscription->next;
-    if (subscription->owner == index_) session_.shard().hub().unsubscribe(*subscription);
+    if (subscription->owner == index_) session_.connection_.leave(*subscription);
     subscription = next;
   }
   streams_pending_ = 0;

@@ -44,9 +44,12 @@ void Shard::watch() {
       log_.log(now(), LogLevel::warn, "short_of_memory",
                {{"bytes", total}, {"limit", limits().memory_bytes}});
     }
-    short_of_memory_ = over;
-    // Each shard gives back its part of the excess.
-    if (over && held > 0) {
+    // What waits for company goes first, and the next look tells what is left; after that
+    // each shard gives back its part of the excess.
+    const bool first = std::exchange(short_of_memory_, over) != over;
+    if (over && first && hub_.hurry()) {
+      // Its logs are trimmed when the sends are settled.
+    } else if (over && held > 0) {
       const auto mine = static_cast<double>(held_by(counters_)) / static_cast<double>(held);
       evict(static_cast<uint64_t>(mine * static_cast<double>(total - limits().memory_bytes)) + 1);
     }

@@ -11,7 +11,8 @@
 //   fan_out   until a listening shard has it in its logs: mailbox, and its sleep; once for
 //             each such shard
 //   submit    until a log's last subscriber who could take it has it in a send that goes to
-//             the kernel next; once for each log
+//             the kernel next; once for each log. Where messages wait for company
+//             (Limits::coalescing), with the pass, even if something else took them along
 #pragma once
 
 #include <array>

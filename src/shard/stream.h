@@ -109,7 +109,8 @@ struct StreamLog {
   const ChannelIdentifierRef identifier;  // cable
   const uint8_t window_bits;              // permessage-deflate with that window; 0: as it is
   bool walking = false;                   // in the walk that serves it
-  bool waiting = false;                   // for the next pass of its stream's CoalescedWalk
+  bool waiting = false;                   // for the next pass of its stream's CoalescedWalk …
+  uint32_t place = 0;                     // … and where in that it stands
   FrameLog bytes;
   SubscriberRing subscribers;
   std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "support/client_frames.h"
 #include "tests/sim/world.h"
 
 namespace ringcast {
@@ -407,6 +408,59 @@ TEST_F(Coalesced, WhateverElseIsSentTakesItAlong) {
   page.send_frame(Opcode::text, "hello");
   world.settle();
   EXPECT_EQ(data_frames(page), (std::vector<std::string>{"1", "2", "hello"}));
+}
+
+TEST_F(Coalesced, WhatWaitsIsStillSentWhenItsStreamIsLeft) {
+  world.scripts().raw["page"] = {
+      .open =
+          [](RawSocket& socket) { return socket.stream_from("tick0") ? CallResult::ok : CallResult::failed; },
+      .message =
+          [](RawSocket& socket, Opcode, MutableBytes) {
+            socket.stop_stream_from("tick0");
+            return CallResult::ok;
+          }};
+  Client& page = world.open_socket("/raw/page");
+  for (const char* const payload : {"1", "2"}) {
+    tick(0, payload);
+    world.settle();
+  }
+  page.send_frame(Opcode::text, "stop");
+  world.settle();
+  tick(0, "3");
+  world.advance(2 * kInterval);
+  EXPECT_EQ(data_frames(page), (std::vector<std::string>{"1", "2"}));
+}
+
+TEST_F(Coalesced, WhoHasNoMoreToSayHearsWhatWaits) {
+  Client& page = open_page(1);
+  for (const char* const payload : {"1", "2"}) {
+    tick(0, payload);
+    world.settle();
+  }
+  page.shutdown();
+  world.settle();
+  EXPECT_EQ(data_frames(page), (std::vector<std::string>{"1", "2"}));
+  EXPECT_TRUE(page.ended());
+}
+
+// What waits is not what the ceiling is for: nobody is closed for it.
+TEST(CoalescedMemory, IsGivenBackBeforeAnybodyIsClosed) {
+  Limits limits;
+  limits.coalescing = {{"*", seconds(10)}};
+  limits.memory_bytes = 512 * 1024;
+  World world({.limits = limits});
+  std::vector<Client*> clients;
+  for (int i = 0; i < 300; ++i) clients.push_back(&world.open_socket("/chat/" + std::to_string(i)));
+  Client& uploading = world.open_socket("/chat/upload");
+  uploading.send(encode({.payload = std::string(64 * 1024, 'x')}).substr(0, 32 * 1024));
+  for (const char* const payload : {"1", "2"}) {
+    for (int i = 0; i < 300; ++i) ASSERT_TRUE(world.publish("room_" + std::to_string(i), payload));
+    world.settle();
+  }
+  ASSERT_GT(world.shard(0).hub().chunks().held_bytes(), limits.memory_bytes);
+  world.advance(milliseconds(500));
+  for (const Client* client : clients) EXPECT_EQ(client->frames_seen(), 2u);
+  EXPECT_EQ(world.ended_by(EndReason::memory), 0u);
 }
 
 TEST_F(Coalesced, OtherStreamsDoNotWait) {

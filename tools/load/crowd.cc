@@ -1,6 +1,7 @@
 #include "crowd.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstdio>
 
@@ -60,6 +61,7 @@ uint32_t Crowd::draw_stream() {
 // there the first members publish.
 void Crowd::assign_streams() {
   const auto streams = static_cast<uint32_t>(settings_.streams);
+  assert(streams > 0);  // settings are checked when they are read
   const bool own_publishers =
       settings_.protocol == Protocol::cable && (settings_.subs_per_conn > 1 || settings_.zipf > 0);
   publishers_of_.resize(streams);

@@ -134,9 +134,10 @@ class Fanout {
     const uint64_t resident = resident_bytes(settings_.pids);
     resident_max_ = std::max(resident_max_, resident);
     resident_at_.emplace_back(static_cast<double>(now - from.at) / 1e9, static_cast<double>(resident));
+    const uint64_t deliveries = all_.count() + crowd_.flows().latencies().count();
     progress_.show(format("%.0f of %.0f s, %llu deliveries, p99 %.2f ms, %.1f MB",
                           static_cast<double>(now - from.at) / 1e9, settings_.seconds,
-                          static_cast<unsigned long long>(all_.count() + crowd_.flows().latencies().count()),
+                          static_cast<unsigned long long>(deliveries),
                           static_cast<double>(crowd_.flows().latencies().percentile(99)) / 1e6,
                           static_cast<double>(resident) / 1e6));
     if (!soak_ || now < next_line_) return;
