@@ -337,7 +337,8 @@ void Swarm::churn_crowd() {
     }
     some_steps();
     if (may(0.3)) continue;
-    world_.advance(limits_.lap_grace + longest_interval() + milliseconds(10));
+    // A full log waits for those who stall, one grace after the other.
+    world_.advance(4 * limits_.lap_grace + longest_interval() + milliseconds(10));
     for (const auto& peer : stage_.peers) {
       const bool listens = peer->alive() && peer->reads_all() && peer->client().upgraded();
       if (listens && dynamic_cast<RawPeer*>(peer.get()) != nullptr) peer->check_whole();
