@@ -206,7 +206,8 @@ bool Coverage::complete(std::FILE* to) const {
     const auto reason = static_cast<EndReason>(i);
     // TLS and the PROXY protocol stand in front of all this; the simulated listeners ask for neither.
     if (reason == EndReason::tls_failed || reason == EndReason::proxy_header) continue;
-    if (reason == EndReason::remote) continue;  // clients here are nobody in particular
+    // Clients here are nobody in particular, and there is no application to ask.
+    if (reason == EndReason::remote || reason == EndReason::unanswered) continue;
     check("end", ringcast::to_string(static_cast<EndReason>(i)), ends_[i]);
   }
   for (size_t i = 0; i < kDropReasons; ++i) {
