@@ -21,6 +21,13 @@ namespace {
 constexpr uint64_t kYear_s = 366 * 24 * 3600;
 constexpr uint64_t kGiB = 1 << 30;
 
+// "ticks:*=latest" in its pattern and the rest. No pattern: it is no such rule.
+std::pair<std::string_view, std::string_view> split_rule(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos) return {};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
 }  // namespace
 
 void OptionTable::add_server(Options& o) {
@@ -325,28 +332,27 @@ Options Options::from_command_line(int argc, const char* const* argv) {
 }
 
 std::optional<StreamRule> parse_stream_policy(std::string_view text) {
-  const size_t equals = text.rfind('=');
-  if (equals == text.npos || equals == 0) return std::nullopt;
+  const auto [pattern, word] = split_rule(text);
+  if (pattern.empty()) return std::nullopt;
   constexpr std::pair<std::string_view, SlowConsumer> kPolicies[] = {
       {"close", SlowConsumer::close},
       {"drop_oldest", SlowConsumer::drop_oldest},
       {"latest", SlowConsumer::latest}};
   for (const auto& [name, policy] : kPolicies) {
-    if (text.substr(equals + 1) == name) return StreamRule{std::string(text.substr(0, equals)), policy};
+    if (word == name) return StreamRule{std::string(pattern), policy};
   }
   return std::nullopt;
 }
 
 std::optional<CoalescingRule> parse_coalescing(std::string_view text) {
-  const size_t equals = text.rfind('=');
-  if (equals == text.npos || equals == 0) return std::nullopt;
-  const std::string_view digits = text.substr(equals + 1);
+  const auto [pattern, digits] = split_rule(text);
+  if (pattern.empty()) return std::nullopt;
   uint64_t ms = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), ms);
   if (error != std::errc() || end != digits.data() + digits.size() || ms < 1 || ms > kCoalesceMax_ms) {
     return std::nullopt;
   }
-  return CoalescingRule{std::string(text.substr(0, equals)), ms};
+  return CoalescingRule{std::string(pattern), ms};
 }
 
 LogSink stderr_log_sink() {

@@ -171,8 +171,7 @@ class Connection final : public Alarm {
   size_t subscription_count() const { return subscription_count_; }
   Subscription* find_subscription(uint32_t owner, std::string_view stream) const;
 
-  // Ends it on the server's own account: what was published until now is still sent, unless
-  // the peer stalls.
+  // Ends it. What was published until now is still sent, unless the peer stalls.
   void leave(Subscription& subscription);
 
   // What waits in the stream's logs is sent by itself, and what stands in them by then is

@@ -84,7 +84,6 @@ class Hub {
   // Visits up to `budget` subscribers that are due, and stops where the hand stands; for
   // each rule of Limits::coalescing, serves as many connections.
   void walk(size_t budget);
-  bool walking() const { return walk_at() == Instant{}; }
   // When the walk goes on; kNever: before the next message it does not.
   Instant walk_at() const;
   // Memory is short: nothing waits for company any longer. False: nothing does.

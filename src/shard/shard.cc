@@ -131,13 +131,14 @@ bool Shard::held_back() const {
 
 Instant Shard::sleep_until() {
   const Instant immediately{};
-  if (!begun_ || mail_left_ || !dirty_.empty() || !settled_.empty() || !waiting_for_handshake_.empty() ||
-      hub_.walk_at() <= now()) {
+  const Instant walk_at = hub_.walk_at();
+  if (!begun_ || mail_left_ || walk_at <= now() || !dirty_.empty() || !settled_.empty() ||
+      !waiting_for_handshake_.empty()) {
     return immediately;
   }
   if (now() < spinning_until_ || sends_.awaited()) return immediately;
 
-  Instant until = std::min({timers_.next_deadline(), hub_.retry_at(), hub_.walk_at()});
+  Instant until = std::min({timers_.next_deadline(), hub_.retry_at(), walk_at});
   const bool held = held_back();
   if (held) until = std::min(until, now() + kHeldBackPause);
   Bell& bell = context_.mailboxes.bell(index_);

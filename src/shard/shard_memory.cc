@@ -2,6 +2,7 @@
 // that does not read is held to its backlog; past the ceiling of the whole server the
 // worst offenders go, and nobody new comes in. Nothing here is done per message.
 #include <algorithm>
+#include <utility>
 
 #include "shard/shard.h"
 
@@ -40,16 +41,15 @@ void Shard::watch() {
     for (const Shard* shard : context_.shards) held += held_by(shard->counters_);
     const uint64_t total = held + context_.message_bytes.total();
     const bool over = total > limits().memory_bytes;
-    if (over && !short_of_memory_) {
+    const bool was_over = std::exchange(short_of_memory_, over);
+    if (over && !was_over) {
       log_.log(now(), LogLevel::warn, "short_of_memory",
                {{"bytes", total}, {"limit", limits().memory_bytes}});
     }
     // What waits for company goes first, and the next look tells what is left; after that
     // each shard gives back its part of the excess.
-    const bool first = std::exchange(short_of_memory_, over) != over;
-    if (over && first && hub_.hurry()) {
-      // Its logs are trimmed when the sends are settled.
-    } else if (over && held > 0) {
+    const bool hurried = over && !was_over && hub_.hurry();
+    if (over && !hurried && held > 0) {
       const auto mine = static_cast<double>(held_by(counters_)) / static_cast<double>(held);
       evict(static_cast<uint64_t>(mine * static_cast<double>(total - limits().memory_bytes)) + 1);
     }

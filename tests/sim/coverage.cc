@@ -77,8 +77,10 @@ void Coverage::Watch::after_turn(ShardIndex shard) {
   if (deferring && !deferring_[shard]) coverage_.reached(Edge::request_deferred);
   if (!deferring && deferring_[shard]) coverage_.reached(Edge::deferred_pushed);
   deferring_[shard] = deferring;
-  if (hub.walking()) coverage_.reached(Edge::walk_carried_over);
-  if (!hub.walking() && hub.walk_at() != kNever) coverage_.reached(Edge::walk_waits);
+  const Instant walk_at = hub.walk_at();
+  if (walk_at != kNever) {
+    coverage_.reached(walk_at == Instant{} ? Edge::walk_carried_over : Edge::walk_waits);
+  }
 }
 
 void Coverage::Watch::look(ShardIndex shard, Token token) {
