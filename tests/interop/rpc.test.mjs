@@ -2,7 +2,6 @@
 // killed and comes back, and talks nonsense.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -63,7 +62,8 @@ class Client extends Inbox {
       if (message.type !== "ping") this.put(message);
     });
     this.socket.on("error", () => {});
-    this.closed = once(this.socket, "close").then(([code, reason]) => ({ code, reason: String(reason) }));
+    this.closed = new Promise((done) => // not once(), which an error before the handshake's end would reject
+      this.socket.on("close", (code, reason) => done({ code, reason: String(reason) })));
     clients.push(this);
   }
 
