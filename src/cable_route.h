@@ -60,15 +60,11 @@ class CableGate final : public CableHandler {
  public:
   explicit CableGate(const CableDefinition& definition) : definition_(definition) {}
 
-  CallResult connect(Session& session, const Exchange& exchange) override;
-  bool refresh(Session& session, std::string_view token) override;
-  void disconnect(Session& session) override;
-  std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel, std::string_view name) override;
+  std::unique_ptr<Session> make_session(Connection& connection, const Route& route) override;
+
+  const CableDefinition& definition() const { return definition_; }
 
  private:
-  std::unique_ptr<Channel> make(SessionChannel& channel, std::string_view name,
-                                const std::function<std::unique_ptr<Channel>()>& make) const;
-
   const CableDefinition& definition_;
 };
 

@@ -21,30 +21,31 @@
 namespace ringcast {
 namespace internal {
 
-// Hangs on a session and owns the embedder's connection object.
-class CableSession final : public Attachment {
+// Owns the embedder's connection object.
+class CableSession final : public Session {
  public:
-  CableSession(const CableDefinition& definition, Session& session)
-      : definition_(definition), session_(session) {}
+  CableSession(Connection& connection, const Route& route) : Session(connection, route) {}
   ~CableSession() override {
     if (rpc_) rpc_->ended();
   }
 
-  static CableSession& of(Session& session) { return static_cast<CableSession&>(*session.attachment); }
-
-  CallResult connect(const Exchange& exchange);
-  bool refresh(std::string_view token);
-  void disconnected();
-
-  // Null: there is no application to ask.
-  RpcSession* rpc() { return rpc_.get(); }
-
   CableConnection& connection() { return *connection_; }
-  Session& session() { return session_; }
-  ServerCore& core() { return definition_.core; }
-  Logger& logger() { return definition_.core.logger(); }
+  ServerCore& core() const { return definition().core; }
+  Logger& logger() const { return core().logger(); }
+
+  // Within connect().
+  void reject() { rejected_ = true; }
 
  private:
+  CallResult connect(const Exchange& exchange) override;
+  bool renew(std::string_view token) override;
+  void disconnected() override;
+  std::unique_ptr<SessionChannel> make_channel(ChannelIdentifierRef identifier) override;
+
+  // Only its make_session() makes one of these.
+  const CableDefinition& definition() const {
+    return static_cast<const CableGate&>(*route().cable).definition();
+  }
   void decide(const Exchange& exchange);
   // What a source has found.
   struct Named {
@@ -57,15 +58,15 @@ class CableSession final : public Attachment {
   void name_connection();
   void ask_application(const RequestData& data);
   void recognized(std::string_view identifiers);
+  std::unique_ptr<Channel> make(std::string_view name, const std::function<std::unique_ptr<Channel>()>& make);
 
-  const CableDefinition& definition_;
-  Session& session_;
+  bool rejected_ = false;
   std::unique_ptr<CableConnection> connection_;
   std::shared_ptr<RpcSession> rpc_;
 };
 
 // A hundred thousand sessions pay 100 KB for each byte.
-static_assert(sizeof(CableSession) == 48);
+static_assert(sizeof(CableSession) == 88);
 
 CallResult CableSession::connect(const Exchange& exchange) {
   return guarded(logger(), "connect", [&] { decide(exchange); });
@@ -76,21 +77,21 @@ void CableSession::decide(const Exchange& exchange) {
   const Request request = RequestAccess::make(data);
 
   connection_ =
-      definition_.make_connection ? definition_.make_connection() : std::make_unique<CableConnection>();
+      definition().make_connection ? definition().make_connection() : std::make_unique<CableConnection>();
   if (connection_ == nullptr) throw std::logic_error("the connection's factory made nothing");
   connection_->session_ = this;
 
   std::vector<Named> named;
-  for (const IdentifierDefinition& identifier : definition_.identifiers) {
+  for (const IdentifierDefinition& identifier : definition().identifiers) {
     if (!identify(identifier, data, request, named)) return;
   }
-  for (const auto& allowed : definition_.guards) {
+  for (const auto& allowed : definition().guards) {
     if (!allowed(request)) return refuse(data, "the route's authorize() said no");
   }
   connection_->connect(request);
-  if (connection_->rejected_) return refuse(data, "the connection's connect() said no");
-  if (definition_.tags) {
-    for (const std::string& tag : definition_.tags(request, *connection_)) connection_->add_tags({tag});
+  if (rejected_) return refuse(data, "the connection's connect() said no");
+  if (definition().tags) {
+    for (const std::string& tag : definition().tags(request, *connection_)) connection_->add_tags({tag});
   } else {
     for (const auto& [name, value] : named) {
       if (!names_somebody(value)) continue;
@@ -98,9 +99,9 @@ void CableSession::decide(const Exchange& exchange) {
     }
   }
   name_connection();
-  if (core().rpc() != nullptr && definition_.ask_application) ask_application(data);
+  if (core().rpc() != nullptr && definition().ask_application) ask_application(data);
   if (const Jwt* const jwt = data.jwt_asked(); jwt != nullptr && *jwt && jwt->expires_unix_ms) {
-    session_.expire_at(*jwt->expires_unix_ms);
+    expire_at(*jwt->expires_unix_ms);
   }
 }
 
@@ -110,13 +111,13 @@ void CableSession::name_connection() {
   for (const auto& [name, value] : connection_->identifiers().members()) {
     if (!names_somebody(value)) continue;
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
-    session_.identify(name, std::move(text), identifier_param(value));
+    Session::identify(name, std::move(text), identifier_param(value));
   }
 }
 
 // Who has been identified here, or by a token of AnyCable's, comes in unasked.
 void CableSession::ask_application(const RequestData& data) {
-  rpc_ = std::make_shared<RpcSession>(*core().rpc(), session_, data.exchange);
+  rpc_ = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
   std::string identifiers;
   for (const auto& [name, value] : connection_->identifiers().members()) {
     if (!names_somebody(value)) continue;
@@ -180,13 +181,12 @@ void CableSession::refuse(const RequestData& data, std::string_view why) {
   const Jwt* const jwt = data.jwt_asked();
   const bool bad_token = jwt != nullptr && !*jwt && jwt->error != JwtError::missing;
   const std::string reason = bad_token ? "the token " + std::string(describe(jwt->error)) : std::string(why);
-  Shard& shard = session_.shard();
+  Shard& shard = this->shard();
   shard.log().log(shard.now(), LogLevel::info, "unauthorized",
-                  {{"connection", session_.number()},
-                   {"route", std::string_view(definition_.pattern)},
+                  {{"connection", number()},
+                   {"route", std::string_view(definition().pattern)},
                    {"why", std::string_view(reason)}});
-  session_.reject_unauthorized(bad_token && jwt->error == JwtError::expired ? "token_expired"
-                                                                            : "unauthorized");
+  reject_unauthorized(bad_token && jwt->error == JwtError::expired ? "token_expired" : "unauthorized");
 }
 
 // A token and nothing else: what a refresh brings.
@@ -211,16 +211,16 @@ class TokenAlone final : public CredentialSource {
 // Whoever holds a valid token of somebody else must not live on by it: what the tokens'
 // claims made of the connection, the new one makes of it too. Identifiers that a function
 // of the embedder's found cannot be found again without a request, so they refuse.
-bool CableSession::refresh(std::string_view token) {
+bool CableSession::renew(std::string_view token) {
   const Identity& identity = core().identity();
-  const int64_t now_unix_ms = session_.shard().unix_ms();
+  const int64_t now_unix_ms = shard().unix_ms();
   const Jwt jwt = verify_jwt(identity.jwt, token, now_unix_ms);
   if (!jwt) return false;
   const TokenAlone credentials(jwt, identity.cookies, now_unix_ms);
   // AnyCable's tokens name the connection by their ext.
   const auto ext = jwt.claims["ext"].as_string();
-  bool same = rpc_ && definition_.identifiers.empty() && ext && *ext == rpc_->identifiers();
-  for (const IdentifierDefinition& definition : definition_.identifiers) {
+  bool same = rpc_ && definition().identifiers.empty() && ext && *ext == rpc_->identifiers();
+  for (const IdentifierDefinition& definition : definition().identifiers) {
     if (!definition.source) return false;
     if (!definition.source->needs_jwt()) continue;
     const IdentifierValue found = definition.source->evaluate(credentials);
@@ -228,38 +228,72 @@ bool CableSession::refresh(std::string_view token) {
     same = true;
   }
   if (!same) return false;
-  session_.expire_at(jwt.expires_unix_ms.value_or(INT64_MAX));
+  expire_at(jwt.expires_unix_ms.value_or(INT64_MAX));
   return true;
 }
 
 void CableSession::disconnected() {
   if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
-    session_.shard().counters().callback_exceptions.add();
+    shard().counters().callback_exceptions.add();
   }
   if (rpc_) rpc_->ended();
 }
 
 // --- Channels -----------------------------------------------------------------------
 
-class CableChannel final : public ChannelHandler {
+// Owns the embedder's channel object.
+class CableChannel final : public SessionChannel {
  public:
   // Without a definition: it was found by its name.
-  CableChannel(const ChannelDefinition* definition, SessionChannel& subscription,
+  CableChannel(const ChannelDefinition* definition, CableSession& session, ChannelIdentifierRef identifier,
                std::unique_ptr<Channel> channel)
-      : definition_(definition), subscription_(subscription), channel_(std::move(channel)) {
+      : SessionChannel(session, std::move(identifier)),
+        definition_(definition),
+        channel_(std::move(channel)) {
     channel_->subscription_ = this;
   }
 
+  // --- For Channel ---
+
+  // Whether the class has one of its own.
+  bool receive(const Json& data) {
+    received_ = true;
+    channel_->receive(data);
+    return received_;
+  }
+  // The base class's was reached.
+  void nothing_received() { received_ = false; }
+
+  void call_periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
+    constexpr std::chrono::milliseconds kShortest(10);
+    if (!periodics_) periodics_ = std::make_unique<std::vector<std::function<void()>>>();
+    periodics_->push_back(std::move(callback));
+    periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_->size() - 1));
+  }
+
+  // Where that cannot be, a subscription that begins is rejected.
+  bool stream_or_reject(std::string_view stream) {
+    if (stream_from(stream)) return true;
+    reject();
+    logger().log(LogLevel::warn, "stream_refused", {{"channel", name()}, {"bytes", uint64_t{stream.size()}}});
+    return false;
+  }
+
+  CableSession& session() const { return static_cast<CableSession&>(SessionChannel::session()); }
+  // That clients know it by.
+  std::string_view name() const {
+    if (definition_ != nullptr) return definition_->name;
+    return params()["channel"].text();
+  }
+
+ private:
   CallResult subscribed() override {
-    subscribing_ = true;
-    const CallResult result = guarded(logger(), "subscribed", [this] { channel_->subscribed(); });
-    subscribing_ = false;
-    return result;
+    return guarded(logger(), "subscribed", [this] { channel_->subscribed(); });
   }
 
   void unsubscribed() override {
     if (guarded(logger(), "unsubscribed", [this] { channel_->unsubscribed(); }) == CallResult::failed) {
-      count_exception();
+      session().shard().counters().callback_exceptions.add();
     }
   }
 
@@ -280,101 +314,47 @@ class CableChannel final : public ChannelHandler {
     return guarded(logger(), "periodically", [&] { (*periodics_)[index](); });
   }
 
-  // --- For Channel ---
+  Logger& logger() const { return session().logger(); }
 
-  // Whether the class has one of its own.
-  bool receive(const Json& data) {
-    received_ = true;
-    channel_->receive(data);
-    return received_;
-  }
-  // The base class's was reached.
-  void nothing_received() { received_ = false; }
-
-  void periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
-    constexpr std::chrono::milliseconds kShortest(10);
-    if (!periodics_) periodics_ = std::make_unique<std::vector<std::function<void()>>>();
-    periodics_->push_back(std::move(callback));
-    subscription_.periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_->size() - 1));
-  }
-
-  bool stream_from(std::string_view stream) {
-    if (subscription_.stream_from(stream)) return true;
-    if (subscribing_) subscription_.reject();
-    logger().log(LogLevel::warn, "stream_refused", {{"channel", name()}, {"bytes", uint64_t{stream.size()}}});
-    return false;
-  }
-
-  void reject() {
-    if (subscribing_) subscription_.reject();
-  }
-
-  CableSession& session() { return CableSession::of(subscription_.session()); }
-  SessionChannel& subscription() { return subscription_; }
-  // That clients know it by.
-  std::string_view name() const {
-    if (definition_ != nullptr) return definition_->name;
-    return subscription_.params()["channel"].text();
-  }
-
- private:
-  Logger& logger() { return session().logger(); }
-  void count_exception() { subscription_.session().shard().counters().callback_exceptions.add(); }
-
+  bool received_ = false;
   const ChannelDefinition* const definition_;
-  SessionChannel& subscription_;
   std::unique_ptr<Channel> channel_;
   std::unique_ptr<std::vector<std::function<void()>>> periodics_;  // by the index given to the session
-  bool subscribing_ = false;
-  bool received_ = false;
 };
 
 // A hundred thousand subscriptions pay 100 KB for each byte.
-static_assert(sizeof(CableChannel) == 48);
+static_assert(sizeof(CableChannel) == 72);
 
-// --- The gate -------------------------------------------------------------------------
-
-CallResult CableGate::connect(Session& session, const Exchange& exchange) {
-  auto attachment = std::make_unique<CableSession>(definition_, session);
-  CableSession& cable = *attachment;
-  session.attachment = std::move(attachment);
-  return cable.connect(exchange);
+std::unique_ptr<Session> CableGate::make_session(Connection& connection, const Route& route) {
+  return std::make_unique<CableSession>(connection, route);
 }
 
-bool CableGate::refresh(Session& session, std::string_view token) {
-  return CableSession::of(session).refresh(token);
-}
-
-void CableGate::disconnect(Session& session) {
-  CableSession::of(session).disconnected();
-}
-
-std::unique_ptr<Channel> CableGate::make(SessionChannel& channel, std::string_view name,
-                                         const std::function<std::unique_ptr<Channel>()>& make) const {
+std::unique_ptr<Channel> CableSession::make(std::string_view name,
+                                            const std::function<std::unique_ptr<Channel>()>& make) {
   std::unique_ptr<Channel> made;
-  if (guarded(definition_.core.logger(), name, [&] { made = make(); }) == CallResult::failed) {
-    channel.session().shard().counters().callback_exceptions.add();
+  if (guarded(logger(), name, [&] { made = make(); }) == CallResult::failed) {
+    shard().counters().callback_exceptions.add();
   }
   return made;
 }
 
-std::unique_ptr<ChannelHandler> CableGate::make_channel(SessionChannel& channel, std::string_view name) {
-  for (const auto& find : definition_.finders) {
-    if (auto made = make(channel, name, [&] { return find(name); })) {
-      return std::make_unique<CableChannel>(nullptr, channel, std::move(made));
+std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef identifier) {
+  const std::string_view name = identifier->channel();
+  for (const auto& find : definition().finders) {
+    if (auto made = make(name, [&] { return find(name); })) {
+      return std::make_unique<CableChannel>(nullptr, *this, std::move(identifier), std::move(made));
     }
   }
-  const auto found = definition_.channels.find(name);
-  if (found == definition_.channels.end()) {
-    RpcSession* const rpc = CableSession::of(channel.session()).rpc();
-    if (rpc != nullptr && !is_stream_channel(definition_.core.identity(), name, channel.params())) {
-      return rpc->make_channel(channel);
+  const auto found = definition().channels.find(name);
+  if (found == definition().channels.end()) {
+    if (rpc_ && !is_stream_channel(core().identity(), name, identifier->params)) {
+      return rpc_->make_channel(*this, std::move(identifier));
     }
-    return make_stream_channel(definition_.core.identity(), channel, name);
+    return make_stream_channel(core().identity(), *this, std::move(identifier));
   }
-  auto made = make(channel, name, found->second.make);
+  auto made = make(name, found->second.make);
   if (made == nullptr) return nullptr;
-  return std::make_unique<CableChannel>(&found->second, channel, std::move(made));
+  return std::make_unique<CableChannel>(&found->second, *this, std::move(identifier), std::move(made));
 }
 
 }  // namespace internal
@@ -402,30 +382,34 @@ const std::vector<std::string>& CableConnection::tags() const {
 }
 
 uint64_t CableConnection::number() const {
-  return session_ == nullptr ? 0 : session_->session().number();  // in its constructor: none yet
+  return session_ == nullptr ? 0 : session_->number();  // in its constructor: none yet
 }
 
 void CableConnection::identify(std::string_view name, Json value) {
   description().identifiers.set(name, std::move(value));
 }
 
+void CableConnection::reject_unauthorized() {
+  session_->reject();
+}
+
 std::string CableConnection::socket_id() const {
-  return session_->session().socket_id();
+  return session_->socket_id();
 }
 
 void CableConnection::disconnect(std::string_view reason, bool reconnect) {
-  session_->session().disconnect(reason, reconnect);
+  session_->disconnect(reason, reconnect);
 }
 
 void CableConnection::add_tags(std::initializer_list<std::string_view> tags) {
   std::vector<std::string> added(tags.begin(), tags.end());
   std::vector<std::string>& known = description().tags;
   known.insert(known.end(), added.begin(), added.end());
-  session_->session().add_tags(std::move(added));
+  session_->add_tags(std::move(added));
 }
 
 void CableConnection::log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  internal::log_tagged(session_->logger(), level, event, session_->session().tags(), number(), fields);
+  internal::log_tagged(session_->logger(), level, event, session_->tags(), number(), fields);
 }
 
 Server& CableConnection::server() const {
@@ -455,10 +439,10 @@ bool Channel::perform(std::string_view action, const Json& data) {
 }
 
 const Json& Channel::params() const {
-  return bound(subscription_).subscription().params();
+  return bound(subscription_).params();
 }
 std::string_view Channel::identifier() const {
-  return bound(subscription_).subscription().identifier();
+  return bound(subscription_).identifier();
 }
 CableConnection& Channel::connection() const {
   return bound(subscription_).session().connection();
@@ -471,37 +455,37 @@ std::string_view Channel::channel_name() const {
 }
 
 bool Channel::stream_from(std::string_view stream) {
-  return bound(subscription_).stream_from(stream);
+  return bound(subscription_).stream_or_reject(stream);
 }
 void Channel::stop_stream_from(std::string_view stream) {
-  bound(subscription_).subscription().stop_stream_from(stream);
+  bound(subscription_).stop_stream_from(stream);
 }
 void Channel::stop_all_streams() {
-  bound(subscription_).subscription().stop_all_streams();
+  bound(subscription_).stop_all_streams();
 }
 
 BroadcastStatus Channel::broadcast(std::string_view stream, Text text) {
-  Session& session = bound(subscription_).subscription().session();
+  Session& session = bound(subscription_).session();
   return internal::told(session.broadcast(stream, PayloadKind::text, as_bytes(text.view())));
 }
 BroadcastStatus Channel::broadcast(std::string_view stream, Binary binary) {
-  Session& session = bound(subscription_).subscription().session();
+  Session& session = bound(subscription_).session();
   return internal::told(session.broadcast(stream, PayloadKind::binary, binary.bytes()));
 }
 BroadcastStatus Channel::broadcast(std::string_view stream, const Json& json) {
   const std::string text = json.dump();
-  Session& session = bound(subscription_).subscription().session();
+  Session& session = bound(subscription_).session();
   return internal::told(session.broadcast(stream, PayloadKind::json, as_bytes(text)));
 }
 
 void Channel::transmit(const Json& json) {
-  bound(subscription_).subscription().transmit(json);
+  bound(subscription_).transmit(json);
 }
 void Channel::reject() {
   bound(subscription_).reject();
 }
 void Channel::periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
-  bound(subscription_).periodically(interval, std::move(callback));
+  bound(subscription_).call_periodically(interval, std::move(callback));
 }
 
 }  // namespace ringcast

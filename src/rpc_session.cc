@@ -20,15 +20,19 @@ bool any_of_type(const std::vector<std::string>& transmissions, std::string_view
 }  // namespace
 
 // A channel that the application knows and we do not.
-class RpcChannel final : public ChannelHandler {
+class RpcChannel final : public SessionChannel {
  public:
-  RpcChannel(std::shared_ptr<RpcSession> conversation, SessionChannel& subscription)
-      : conversation_(std::move(conversation)), subscription_(subscription) {}
+  RpcChannel(std::shared_ptr<RpcSession> conversation, Session& session, ChannelIdentifierRef identifier)
+      : SessionChannel(session, std::move(identifier)), conversation_(std::move(conversation)) {}
   ~RpcChannel() override {
     // Its answer, if one is awaited, finds nobody.
     if (conversation_->current_.channel == this) conversation_->current_.channel = nullptr;
   }
 
+  RpcState state;
+  bool accepted = false;  // by the application
+
+ private:
   CallResult subscribed() override {
     conversation_->subscribe(*this);
     return CallResult::ok;
@@ -39,10 +43,10 @@ class RpcChannel final : public ChannelHandler {
       conversation_->current_.channel = nullptr;
     }
     if (!accepted) return;
-    if (subscription_.session().over()) {
+    if (session().over()) {
       conversation_->leave(*this);
     } else {
-      conversation_->unsubscribe(subscription_.identifier(), std::move(state));
+      conversation_->unsubscribe(identifier(), std::move(state));
     }
   }
   bool pass_on(std::string_view data) override {
@@ -52,14 +56,7 @@ class RpcChannel final : public ChannelHandler {
   bool perform(std::string_view, const Json&, CallResult&) override { return false; }
   CallResult timer(uint32_t) override { return CallResult::ok; }
 
-  SessionChannel& subscription() { return subscription_; }
-
-  RpcState state;
-  bool accepted = false;  // by the application
-
- private:
   const std::shared_ptr<RpcSession> conversation_;
-  SessionChannel& subscription_;
 };
 
 RpcSession::RpcSession(RpcService& service, Session& session, const Exchange& exchange)
@@ -84,25 +81,17 @@ void RpcSession::known_as(std::string identifiers) {
   identifiers_ = std::move(identifiers);
 }
 
-std::unique_ptr<ChannelHandler> RpcSession::make_channel(SessionChannel& channel) {
-  return std::make_unique<RpcChannel>(shared_from_this(), channel);
+std::unique_ptr<SessionChannel> RpcSession::make_channel(Session& session, ChannelIdentifierRef identifier) {
+  return std::make_unique<RpcChannel>(shared_from_this(), session, std::move(identifier));
 }
 
 void RpcSession::subscribe(RpcChannel& channel) {
-  channel.subscription().ask();
-  command({.command = "subscribe",
-           .identifier = channel.subscription().identifier(),
-           .state = {},
-           .channel = &channel},
-          {});
+  channel.ask();
+  command({.command = "subscribe", .identifier = channel.identifier(), .state = {}, .channel = &channel}, {});
 }
 
 void RpcSession::perform(RpcChannel& channel, std::string_view data) {
-  command({.command = "message",
-           .identifier = channel.subscription().identifier(),
-           .state = {},
-           .channel = &channel},
-          data);
+  command({.command = "message", .identifier = channel.identifier(), .state = {}, .channel = &channel}, data);
 }
 
 void RpcSession::unsubscribe(const std::string& identifier, RpcState state) {
@@ -200,7 +189,7 @@ void RpcSession::commanded(Session& session, RpcReply& reply) {
     // As an exception in a channel's callback: it costs the command.
     shard_.counters().callback_exceptions.add();
     if (current_.command == "subscribe" && current_.channel != nullptr) {
-      current_.channel->subscription().refuse({});
+      current_.channel->refuse({});
     }
   } else {
     apply(session, reply);
@@ -216,11 +205,10 @@ void RpcSession::apply(Session& session, RpcReply& reply) {
   RpcChannel* const channel = current_.channel;
   bool streaming = true;
   if (channel != nullptr) {
-    SessionChannel& subscription = channel->subscription();
-    if (answer.stop_streams) subscription.stop_all_streams();
-    for (const std::string& stream : answer.stopped_streams) subscription.stop_stream_from(stream);
+    if (answer.stop_streams) channel->stop_all_streams();
+    for (const std::string& stream : answer.stopped_streams) channel->stop_stream_from(stream);
     for (const std::string& stream : answer.streams) {
-      if (subscription.stream_from(stream)) continue;
+      if (channel->stream_from(stream)) continue;
       streaming = false;
       shard_.log().log(
           shard_.now(), LogLevel::warn, "stream_refused",
@@ -234,7 +222,7 @@ void RpcSession::apply(Session& session, RpcReply& reply) {
   }
   for (const std::string& text : answer.transmissions) {
     if (channel != nullptr) {
-      session.send_behind(channel->subscription(), text);
+      session.send_behind(*channel, text);
     } else {
       session.send_reply(text);
     }
@@ -244,7 +232,7 @@ void RpcSession::apply(Session& session, RpcReply& reply) {
 
 void RpcSession::finish_subscribe(RpcReply& reply, bool streaming) {
   std::vector<std::string>& transmissions = reply.answer.transmissions;
-  SessionChannel& subscription = current_.channel->subscription();
+  SessionChannel& subscription = *current_.channel;
   if (reply.result == RpcResult::failure) {
     if (!any_of_type(transmissions, "reject_subscription")) {
       append_reject(transmissions.emplace_back(), subscription.identifier());
@@ -280,7 +268,7 @@ void RpcSession::send_away(Session& session) {
 // --- The end ---------------------------------------------------------------------------
 
 void RpcSession::leave(RpcChannel& channel) {
-  left_.push_back({channel.subscription().identifier(), std::move(channel.state)});
+  left_.push_back({channel.identifier(), std::move(channel.state)});
 }
 
 void RpcSession::ended() {

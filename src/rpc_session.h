@@ -31,7 +31,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   void known_as(std::string identifiers);
   const std::string& identifiers() const { return identifiers_; }
 
-  std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel);
+  std::unique_ptr<SessionChannel> make_channel(Session& session, ChannelIdentifierRef identifier);
 
   // The session is over, its channels are gone: the application hears of it, unless it never
   // heard of the connection. More often does no harm.

@@ -51,24 +51,24 @@ Grant grant(const Identity& identity, const StreamRequest& request, int64_t now_
   return {std::string(request.text), {}};
 }
 
-class StreamChannel final : public ChannelHandler {
+class StreamChannel final : public SessionChannel {
  public:
-  StreamChannel(SessionChannel& subscription, Grant grant)
-      : subscription_(subscription), grant_(std::move(grant)) {}
+  StreamChannel(Session& session, ChannelIdentifierRef identifier, Grant grant)
+      : SessionChannel(session, std::move(identifier)), grant_(std::move(grant)) {}
 
+ private:
   CallResult subscribed() override {
     // Too long a name, or an empty one, is refused like one that is not signed.
-    if (grant_.refusal.empty() && !subscription_.stream_from(grant_.stream)) {
+    if (grant_.refusal.empty() && !stream_from(grant_.stream)) {
       grant_.refusal = "the name is empty, too long, or one too many";
     }
     if (!grant_.refusal.empty()) {
-      Session& session = subscription_.session();
-      Shard& shard = session.shard();
+      Shard& shard = session().shard();
       shard.log().log(shard.now(), LogLevel::info, "stream_refused",
-                      {{"connection", session.number()},
-                       {"tags", session.tags()},
+                      {{"connection", session().number()},
+                       {"tags", session().tags()},
                        {"why", std::string_view(grant_.refusal)}});
-      subscription_.reject();
+      reject();
     }
     grant_ = {};
     return CallResult::ok;
@@ -77,8 +77,6 @@ class StreamChannel final : public ChannelHandler {
   bool perform(std::string_view, const Json&, CallResult&) override { return false; }
   CallResult timer(uint32_t) override { return CallResult::ok; }
 
- private:
-  SessionChannel& subscription_;
   Grant grant_;  // until subscribed()
 };
 
@@ -88,14 +86,14 @@ bool is_stream_channel(const Identity& identity, std::string_view channel, const
   return switched_off(identity, stream_request(channel, params).kind) == nullptr;
 }
 
-std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
-                                                    std::string_view channel) {
-  const StreamRequest request = stream_request(channel, subscription.params());
+std::unique_ptr<SessionChannel> make_stream_channel(const Identity& identity, Session& session,
+                                                    ChannelIdentifierRef identifier) {
+  const StreamRequest request = stream_request(identifier->channel(), identifier->params);
   if (request.kind == StreamRequest::Kind::none || request.kind == StreamRequest::Kind::cable_ready) {
     return nullptr;
   }
-  return std::make_unique<StreamChannel>(subscription,
-                                         grant(identity, request, subscription.session().shard().unix_ms()));
+  Grant made = grant(identity, request, session.shard().unix_ms());
+  return std::make_unique<StreamChannel>(session, std::move(identifier), std::move(made));
 }
 
 }  // namespace ringcast::internal

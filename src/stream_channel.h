@@ -8,7 +8,7 @@
 
 #include "identity.h"
 #include "ringcast/json.h"
-#include "shard/handlers.h"
+#include "shard/session.h"
 
 namespace ringcast::internal {
 
@@ -16,7 +16,7 @@ namespace ringcast::internal {
 bool is_stream_channel(const Identity& identity, std::string_view channel, const Json& params);
 
 // Turbo::StreamsChannel or $pubsub for that subscription; null for any other channel.
-std::unique_ptr<ChannelHandler> make_stream_channel(const Identity& identity, SessionChannel& subscription,
-                                                    std::string_view channel);
+std::unique_ptr<SessionChannel> make_stream_channel(const Identity& identity, Session& session,
+                                                    ChannelIdentifierRef identifier);
 
 }  // namespace ringcast::internal

@@ -1,5 +1,5 @@
 // Raw WebSockets as an embedder sees them: a WebSocket per connection, between the
-// RawSocket that drives it and the route's functions. On its connection's shard and
+// RawSocket that it is a part of and the route's functions. On its connection's shard and
 // thread only.
 #include "ringcast/websocket.h"
 
@@ -25,17 +25,17 @@ struct RawBearer final : Attachment {
   std::optional<int64_t> expires_unix_ms;
 };
 
-// Hangs on a RawSocket, and is what the embedder sees of it.
-class RawSession final : public Attachment, public WebSocket {
+// A raw WebSocket: the shard's half of it, and what the embedder sees.
+class RawSession final : public RawSocket, public WebSocket {
  public:
-  RawSession(ServerCore& core, RawSocket& socket) : core_(core), socket_(socket) {}
+  RawSession(Connection& connection, const Route& route, const Exchange& exchange,
+             std::unique_ptr<Attachment> bearer);
 
-  static RawSession& of(RawSocket& socket) { return static_cast<RawSession&>(*socket.attachment); }
+  ServerCore& core() const { return gate().core(); }
+  // Both halves have functions of one name.
+  RawSocket& socket() { return *this; }
+  const RawSocket& socket() const { return *this; }
 
-  ServerCore& core() const { return core_; }
-  RawSocket& socket() const { return socket_; }
-
-  void set_identifiers(Json identifiers) { description().identifiers = std::move(identifiers); }
   const Json& identifiers() const {
     static const Json kNone = Json::object();
     return description_ ? description_->identifiers : kNone;
@@ -48,9 +48,18 @@ class RawSession final : public Attachment, public WebSocket {
   std::string_view tags() const { return description_ ? description_->tags : std::string_view(); }
 
  private:
+  CallResult opened() override;
+  CallResult received(Opcode opcode, MutableBytes payload) override;
+  void closed(CloseCode code, std::string_view reason) override;
+  void erred(std::string_view reason) override;
+
+  // Only its make_socket() makes one of these.
+  const WebSocketGate& gate() const { return static_cast<const WebSocketGate&>(*route().websocket); }
+
   // Of those of whom anything was said.
   struct Description {
     Json identifiers = Json::object();
+    std::optional<int64_t> expires_unix_ms;
     std::string tags;
   };
   Description& description() {
@@ -58,13 +67,11 @@ class RawSession final : public Attachment, public WebSocket {
     return *description_;
   }
 
-  ServerCore& core_;
-  RawSocket& socket_;
   std::unique_ptr<Description> description_;
 };
 
 // A hundred thousand sockets pay 100 KB for each byte.
-static_assert(sizeof(RawSession) == 40);
+static_assert(sizeof(RawSession) == 56);
 
 bool WebSocketGate::identify(const RequestData& data, Json& identifiers) const {
   for (const IdentifierSource& source : core_.identity().sources) {
@@ -111,50 +118,61 @@ bool WebSocketGate::authorize(const Exchange& exchange, HttpAnswer& refusal,
   return allowed;  // the refusal is 403 as it stands
 }
 
-CallResult WebSocketGate::open(RawSocket& socket, const Exchange&) {
-  const auto bearer = std::move(socket.attachment);
-  socket.attachment = std::make_unique<RawSession>(core_, socket);
-  RawSession& session = RawSession::of(socket);
-  if (bearer != nullptr) {
-    auto& found = static_cast<RawBearer&>(*bearer);
-    if (found.expires_unix_ms) socket.expire_at(*found.expires_unix_ms);
-    session.set_identifiers(std::move(found.identifiers));
-    // Before anything is sent: whoever is in can be disconnected.
-    socket.identify(connection_identifier(session.identifiers()));
-  }
-  if (!route_.open) return CallResult::ok;
-  return guarded(core_.logger(), "open", [&] { route_.open(session); });
+std::unique_ptr<RawSocket> WebSocketGate::make_socket(Connection& connection, const Route& route,
+                                                      const Exchange& exchange,
+                                                      std::unique_ptr<Attachment> bearer) {
+  return std::make_unique<RawSession>(connection, route, exchange, std::move(bearer));
 }
 
-CallResult WebSocketGate::message(RawSocket& socket, Opcode opcode, MutableBytes payload) {
-  WebSocket& face = RawSession::of(socket);
+RawSession::RawSession(Connection& connection, const Route& route, const Exchange& exchange,
+                       std::unique_ptr<Attachment> bearer)
+    : RawSocket(connection, route, exchange) {
+  if (bearer == nullptr) return;
+  auto& found = static_cast<RawBearer&>(*bearer);
+  description().identifiers = std::move(found.identifiers);
+  description().expires_unix_ms = found.expires_unix_ms;
+}
+
+CallResult RawSession::opened() {
+  if (description_) {
+    if (description_->expires_unix_ms) expire_at(*description_->expires_unix_ms);
+    // Before anything is sent: whoever is in can be disconnected.
+    identify(connection_identifier(identifiers()));
+  }
+  const auto& open = gate().route().open;
+  if (!open) return CallResult::ok;
+  return guarded(core().logger(), "open", [&] { open(*this); });
+}
+
+CallResult RawSession::received(Opcode opcode, MutableBytes payload) {
+  const WebSocketRoute& route = gate().route();
   const bool text = opcode == Opcode::text;
-  if (text ? !route_.message : !route_.binary) {
-    socket.close(CloseCode::unsupported_data, text ? "binary messages only" : "text messages only");
+  if (text ? !route.message : !route.binary) {
+    socket().close(CloseCode::unsupported_data, text ? "binary messages only" : "text messages only");
     return CallResult::ok;
   }
-  return guarded(core_.logger(), "message", [&] {
+  return guarded(core().logger(), "message", [&] {
     if (text) {
-      route_.message(face, Text(as_text(payload)));
+      route.message(*this, Text(as_text(payload)));
     } else {
-      route_.binary(face, Binary(Bytes(payload)));
+      route.binary(*this, Binary(Bytes(payload)));
     }
   });
 }
 
-void WebSocketGate::close(RawSocket& socket, CloseCode code, std::string_view reason) {
-  if (!route_.close) return;
-  const CallResult result = guarded(core_.logger(), "close", [&] {
-    route_.close(RawSession::of(socket), static_cast<uint16_t>(code), reason);
-  });
-  if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
+void RawSession::closed(CloseCode code, std::string_view reason) {
+  const auto& close = gate().route().close;
+  if (!close) return;
+  const CallResult result =
+      guarded(core().logger(), "close", [&] { close(*this, static_cast<uint16_t>(code), reason); });
+  if (result == CallResult::failed) shard().counters().callback_exceptions.add();
 }
 
-void WebSocketGate::error(RawSocket& socket, std::string_view reason) {
-  if (!route_.error) return;
-  const CallResult result =
-      guarded(core_.logger(), "error", [&] { route_.error(RawSession::of(socket), reason); });
-  if (result == CallResult::failed) socket.shard().counters().callback_exceptions.add();
+void RawSession::erred(std::string_view reason) {
+  const auto& error = gate().route().error;
+  if (!error) return;
+  const CallResult result = guarded(core().logger(), "error", [&] { error(*this, reason); });
+  if (result == CallResult::failed) shard().counters().callback_exceptions.add();
 }
 
 }  // namespace internal

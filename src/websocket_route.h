@@ -18,10 +18,11 @@ class WebSocketGate final : public WebSocketHandler {
   WebSocketGate(ServerCore& core, WebSocketRoute route) : core_(core), route_(std::move(route)) {}
 
   bool authorize(const Exchange& exchange, HttpAnswer& refusal, std::unique_ptr<Attachment>& bearer) override;
-  CallResult open(RawSocket& socket, const Exchange& exchange) override;
-  CallResult message(RawSocket& socket, Opcode opcode, MutableBytes payload) override;
-  void close(RawSocket& socket, CloseCode code, std::string_view reason) override;
-  void error(RawSocket& socket, std::string_view reason) override;
+  std::unique_ptr<RawSocket> make_socket(Connection& connection, const Route& route, const Exchange& exchange,
+                                         std::unique_ptr<Attachment> bearer) override;
+
+  ServerCore& core() const { return core_; }
+  const WebSocketRoute& route() const { return route_; }
 
  private:
   bool identify(const RequestData& data, Json& identifiers) const;

@@ -76,7 +76,7 @@ class CableConnection {
   void identify(std::string_view name, Json value);
   // In connect() only: {"type":"disconnect","reason":"unauthorized","reconnect":false}
   // and the end, without a welcome.
-  void reject_unauthorized() { rejected_ = true; }
+  void reject_unauthorized();
 
  private:
   friend class internal::CableSession;
@@ -90,7 +90,6 @@ class CableConnection {
 
   internal::CableSession* session_ = nullptr;
   std::unique_ptr<Description> description_;
-  bool rejected_ = false;
 };
 
 }  // namespace ringcast

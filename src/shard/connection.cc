@@ -4,9 +4,7 @@
 #include <algorithm>
 
 #include "protocol/cable.h"
-#include "shard/http_exchange.h"
-#include "shard/raw_socket.h"
-#include "shard/session.h"
+#include "shard/connection_phase.h"
 #include "shard/shard.h"
 #include "shard/tls_link.h"
 
@@ -31,12 +29,12 @@ Connection::~Connection() {
 }
 
 void Connection::start() {
-  http_ = std::make_unique<HttpPhase>(*this, shard_.admission_status());
-  http_->transport_peer = peer_;
-  http_->secure = tls_ != nullptr;
-  http_->request_since = heard_at_ = shard_.now();
+  phase_ = std::make_unique<HttpPhase>(*this, shard_.admission_status());
+  http()->transport_peer = peer_;
+  http()->secure = tls_ != nullptr;
+  http()->request_since = heard_at_ = shard_.now();
   if (shard_.context().proxy_protocol && shard_.context().proxies.contains(peer_)) {
-    http_->proxy = std::make_unique<ProxyHeaderParser>();
+    http()->proxy = std::make_unique<ProxyHeaderParser>();
   }
   set_peer(peer_);
   arm_recv();
@@ -91,8 +89,12 @@ Subscription* Connection::find_subscription(uint32_t owner, std::string_view str
 }
 
 void Connection::subscription_live(Subscription& subscription) {
-  if (session_) session_->subscription_live(subscription.owner);
+  if (Session* const session = cable()) session->subscription_live(subscription.owner);
   release_output_if_live();
+}
+
+Session* Connection::session() const {
+  return state_ == State::open ? cable() : nullptr;
 }
 
 void Connection::end_subscriptions() {
@@ -119,7 +121,7 @@ void Connection::shed(std::string_view disconnect, std::string_view reason, EndR
   shard_.log().log(shard_.now(), LogLevel::info, to_string(why),
                    {{"connection", number_}, {"dropped_frames", frames}});
   drop_unbegun_output();
-  if (session_) {
+  if (cable() != nullptr) {
     std::string text;
     append_disconnect(text, disconnect, true);
     append_frame(open_outbox().data.bytes, Opcode::text, as_bytes(text));
@@ -171,7 +173,7 @@ size_t Connection::backlog_bytes() const {
 
 size_t Connection::input_bytes() const {
   return (impeded_ ? impeded_->held.capacity() : 0) + (tls_ ? tls_->waiting.capacity() : 0) +
-         (reader_ ? reader_->held_bytes() : 0) + (http_ ? http_->exchange.held_bytes() : 0);
+         (reader_ ? reader_->held_bytes() : 0) + (http() ? http()->exchange.held_bytes() : 0);
 }
 
 void Connection::count_input() {
@@ -189,12 +191,12 @@ void Connection::drop_unbegun_output() {
 void Connection::drain() {
   switch (state_) {
     case State::http:
-      if (has_output() || http_->exchange.busy()) break;  // it gets its answer, with Connection: close
+      if (has_output() || http()->exchange.busy()) break;  // it gets its answer, with Connection: close
       terminate(EndReason::drain);
       break;
     case State::open:
-      if (session_) {
-        session_->disconnect("server_restart", true);
+      if (Session* const session = cable()) {
+        session->disconnect("server_restart", true);
         end_reason_ = EndReason::drain;
       } else {
         close(CloseCode::going_away, "server restart", EndReason::drain);
@@ -207,7 +209,8 @@ void Connection::drain() {
 }
 
 void Connection::disconnect_remotely(bool reconnect) {
-  if (has_session()) return session_->disconnect("remote", reconnect, EndReason::remote);
+  if (Session* const session = this->session())
+    return session->disconnect("remote", reconnect, EndReason::remote);
   // Who may come back is told so in the way of raw sockets: by the code.
   close(reconnect ? CloseCode::service_restart : CloseCode::policy_violation, "remote", EndReason::remote);
 }
@@ -252,9 +255,9 @@ void Connection::output_done() {
 void Connection::end_conversation(CloseCode code, std::string_view reason) {
   if (raw_open_) {
     raw_open_ = false;
-    raw_->ended(code, reason);
+    raw()->ended(code, reason);
   }
-  if (session_) session_->ended();
+  if (Session* const session = cable()) session->ended();
 }
 
 void Connection::terminate(EndReason why, bool reset) {
@@ -267,8 +270,8 @@ void Connection::terminate(EndReason why, bool reset) {
   end_conversation(CloseCode::abnormal, {});
   Counters& counters = shard_.counters();
   counters.ended_by(why).add();
-  if (raw_) counters.websockets.subtract();
-  if (session_) counters.sessions.subtract();
+  if (raw() != nullptr) counters.websockets.subtract();
+  if (cable() != nullptr) counters.sessions.subtract();
   if (outbox_ && was_open) counters.dropped_for(DropReason::connection_ended).add();
   shard_.timers().cancel(*this);
   close_submitted_ = true;
@@ -290,15 +293,15 @@ void Connection::schedule() {
   Instant due = kNever;
   switch (state_) {
     case State::http:
-      if (!http_) break;
+      if (http() == nullptr) break;
       // Absolute, so that a byte now and then buys nothing.
-      due = http_->request_since + (http_->exchange.busy() || !http_->answered_before
-                                        ? limits.handshake_timeout
-                                        : limits.keep_alive_timeout);
+      due = http()->request_since + (http()->exchange.busy() || !http()->answered_before
+                                         ? limits.handshake_timeout
+                                         : limits.keep_alive_timeout);
       break;
     case State::open:
       due = std::min(keep_alive_due(), pong_due());
-      if (session_) due = std::min(due, session_->beat_due);
+      if (const Session* const session = cable()) due = std::min(due, session->beat_due);
       break;
     case State::closing:
       if (impeded_) due = impeded_->closing_until;
@@ -319,8 +322,8 @@ void Connection::expire() {
   }
   switch (state_) {
     case State::http: {
-      const bool idle = http_->answered_before && !http_->exchange.busy();
-      if (now >= http_->request_since + (idle ? limits.keep_alive_timeout : limits.handshake_timeout)) {
+      const bool idle = http()->answered_before && !http()->exchange.busy();
+      if (now >= http()->request_since + (idle ? limits.keep_alive_timeout : limits.handshake_timeout)) {
         terminate(idle ? EndReason::idle_timeout : EndReason::handshake_timeout);
         return;
       }
@@ -333,7 +336,7 @@ void Connection::expire() {
         close(CloseCode::policy_violation, "no pong", EndReason::pong_timeout);
         return;
       }
-      if (session_ && now >= session_->beat_due) beat();
+      if (Session* const session = cable(); session != nullptr && now >= session->beat_due) beat(*session);
       if (now >= keep_alive_due()) keep_alive();
       break;
     case State::closing:
@@ -351,12 +354,12 @@ void Connection::expire() {
 }
 
 // Action Cable's ping: on time whatever waits in the streams, and never twice unsent.
-void Connection::beat() {
+void Connection::beat(Session& session) {
   const Instant now = shard_.now();
   Counters& counters = shard_.counters();
-  if (now > session_->beat_due + seconds(1)) counters.pings_late.add();
-  session_->beat_due = std::max(session_->beat_due + shard_.limits().ping_interval, now);
-  if (!session_->welcomed()) return;  // nothing comes before the welcome
+  if (now > session.beat_due + seconds(1)) counters.pings_late.add();
+  session.beat_due = std::max(session.beat_due + shard_.limits().ping_interval, now);
+  if (!session.welcomed()) return;  // nothing comes before the welcome
   if (outbox_ && outbox_->ping_queued) return;
   counters.pings.add();
   send_urgent(Opcode::text, shard_.ping_text());

@@ -29,6 +29,7 @@
 
 namespace ringcast {
 
+class ConnectionPhase;
 class RawSocket;
 class Session;
 class Shard;
@@ -99,9 +100,9 @@ class Connection final : public Alarm {
   // Stalled, with more than its limit waiting: loses what its policies let go, or ends.
   void trim_backlog();
 
-  bool has_session() const { return session_ != nullptr && state_ == State::open; }
+  bool has_session() const { return phase_kind_ == PhaseKind::cable && state_ == State::open; }
   // Null unless its conversation goes on.
-  Session* session() const { return has_session() ? session_.get() : nullptr; }
+  Session* session() const;
   // Server restart: tells the peer and closes.
   void drain();
   // Somebody, somewhere, disconnected whoever this is.
@@ -243,7 +244,13 @@ class Connection final : public Alarm {
   Instant keep_alive_due() const;
   Instant pong_due() const;
   void keep_alive();
-  void beat();
+  void beat(Session& session);
+
+  // Its phase; null unless it is of that kind.
+  enum class PhaseKind : uint8_t { http, raw, cable };
+  HttpPhase* http() const;
+  RawSocket* raw() const;
+  Session* cable() const;
 
   // What only a connection has that is stalled, not read from, or closing.
   struct Impeded {
@@ -262,6 +269,7 @@ class Connection final : public Alarm {
   EndReason end_reason_ = EndReason::peer_closed;
   uint8_t window_bits_ = 0;
   LapPolicy lap_policy_;
+  PhaseKind phase_kind_ : 2 = PhaseKind::http;
   bool recv_armed_ : 1 = false;
   bool recv_cancelled_ : 1 = false;  // and not completed yet
   bool poll_armed_ : 1 = false;
@@ -280,7 +288,7 @@ class Connection final : public Alarm {
   bool waits_for_room_ : 1 = false;  // in the shard's list
   bool awaits_pong_ : 1 = false;
   bool address_counted_ : 1 = false;
-  bool raw_open_ : 1 = false;  // between raw_'s open and its end
+  bool raw_open_ : 1 = false;  // between a RawSocket's open and its end
   const int fd_;
   uint32_t subscription_count_ = 0;
   uint32_t outbox_counted_ = 0;  // what of it stands in the gauge, which no outbox fills beyond 4 GiB
@@ -289,9 +297,7 @@ class Connection final : public Alarm {
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<TlsLink> tls_;
   Subscription* subscriptions_ = nullptr;
-  std::unique_ptr<HttpPhase> http_;
-  std::unique_ptr<RawSocket> raw_;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<ConnectionPhase> phase_;
   std::unique_ptr<WebSocketReader> reader_;  // of a WebSocket, while that has a past that matters
   std::unique_ptr<Impeded> impeded_;
   // When it was last heard; with awaits_pong_, when it was last asked to say something.
@@ -301,6 +307,6 @@ class Connection final : public Alarm {
 };
 
 // A hundred thousand connections pay 100 KB for each byte.
-static_assert(sizeof(Connection) <= 168);
+static_assert(sizeof(Connection) <= 152);
 
 }  // namespace ringcast

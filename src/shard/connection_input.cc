@@ -1,10 +1,7 @@
 // What a connection does with what its peer sends, and when it stops reading.
 #include <cerrno>
 
-#include "shard/connection.h"
-#include "shard/http_exchange.h"
-#include "shard/raw_socket.h"
-#include "shard/session.h"
+#include "shard/connection_phase.h"
 #include "shard/shard.h"
 #include "shard/tls_link.h"
 
@@ -38,7 +35,7 @@ void Connection::received(const Completion& completion) {
 }
 
 void Connection::received_bytes(MutableBytes bytes) {
-  if (http_ && http_->proxy && !take_proxy_header(bytes)) return;
+  if (http() && http()->proxy && !take_proxy_header(bytes)) return;
   if (tls_) {
     received_records(bytes);
   } else {
@@ -60,7 +57,7 @@ void Connection::received_plaintext(MutableBytes bytes) {
 // The header of a trusted proxy comes before anything else, TLS included. False: it is
 // not complete, or was none.
 bool Connection::take_proxy_header(MutableBytes& bytes) {
-  const ProxyHeaderParser::Event event = http_->proxy->next(bytes);
+  const ProxyHeaderParser::Event event = http()->proxy->next(bytes);
   using Kind = ProxyHeaderParser::Event::Kind;
   if (event.kind == Kind::need_more) return false;
   if (event.kind == Kind::error) {
@@ -68,9 +65,9 @@ bool Connection::take_proxy_header(MutableBytes& bytes) {
     terminate(EndReason::proxy_header, true);
     return false;
   }
-  http_->proxy.reset();
+  http()->proxy.reset();
   if (event.header.family == ProxyHeader::Family::inet) {
-    set_peer(http_->transport_peer = event.header.source);
+    set_peer(http()->transport_peer = event.header.source);
   }
   return true;
 }
@@ -82,31 +79,31 @@ void Connection::set_peer(const IpAddress& peer) {
   peer_ = peer;
   const size_t limit = shard_.limits().connections_per_address;
   address_counted_ = limit > 0 && !context.proxies.contains(peer);
-  http_->over_address_limit = address_counted_ && context.addresses.add(peer) > limit;
+  http()->over_address_limit = address_counted_ && context.addresses.add(peer) > limit;
 }
 
 ForwardedClient Connection::forwarded_client(const HttpRequest& request) const {
-  return resolve_forwarded(http_->transport_peer, shard_.context().proxies,
+  return resolve_forwarded(http()->transport_peer, shard_.context().proxies,
                            ForwardingHeaders::of(request.headers()));
 }
 
 bool Connection::through_proxy() const {
-  RC_ASSERT(http_ != nullptr);
-  return shard_.context().proxies.contains(http_->transport_peer);
+  RC_ASSERT(http() != nullptr);
+  return shard_.context().proxies.contains(http()->transport_peer);
 }
 
 bool Connection::admit(const HttpRequest& request) {
   if (through_proxy()) {
     const ForwardedClient client = forwarded_client(request);
     if (client.address != peer_) set_peer(client.address);
-    http_->secure = client.tls.value_or(tls_ != nullptr);
+    http()->secure = client.tls.value_or(tls_ != nullptr);
   }
-  return !http_->over_address_limit;
+  return !http()->over_address_limit;
 }
 
 bool Connection::secure() const {
-  RC_ASSERT(http_ != nullptr);
-  return http_->secure;
+  RC_ASSERT(http() != nullptr);
+  return http()->secure;
 }
 
 std::string_view Connection::host(const HttpRequest& request) const {
@@ -195,7 +192,7 @@ void Connection::process(MutableBytes input) {
         more = process_websocket(input);
         break;
       case State::closing:
-        more = (raw_ || session_) && !peer_done_ && process_websocket(input);
+        more = phase_kind_ != PhaseKind::http && !peer_done_ && process_websocket(input);
         break;
       case State::terminating:
         more = false;
@@ -215,19 +212,19 @@ bool Connection::process_http(MutableBytes& input) {
     pause(input);
     return false;
   }
-  const bool was_busy = http_->exchange.busy();
-  const HttpExchange::Outcome outcome = http_->exchange.process(input);
-  if (!was_busy && http_->answered_before) http_->request_since = shard_.now();
+  const bool was_busy = http()->exchange.busy();
+  const HttpExchange::Outcome outcome = http()->exchange.process(input);
+  if (!was_busy && http()->answered_before) http()->request_since = shard_.now();
   switch (outcome) {
     case HttpExchange::Outcome::need_more:
       break;
     case HttpExchange::Outcome::answered:
-      http_->request_since = shard_.now();
-      http_->answered_before = true;
+      http()->request_since = shard_.now();
+      http()->answered_before = true;
       break;
     case HttpExchange::Outcome::closing:
       peer_done_ = true;
-      begin_closing(http_->exchange.end_reason());
+      begin_closing(http()->exchange.end_reason());
       break;
     case HttpExchange::Outcome::upgraded:
       open_conversation();
@@ -240,9 +237,9 @@ bool Connection::process_http(MutableBytes& input) {
 
 void Connection::open_conversation() {
   // The request outlives the phase: open() still reads it.
-  const Exchange exchange = http_->exchange.exchange();
-  const std::unique_ptr<HttpPhase> phase = std::move(http_);
-  HttpExchange& http = phase->exchange;
+  const Exchange exchange = http()->exchange.exchange();
+  const std::unique_ptr<ConnectionPhase> phase = std::move(phase_);
+  HttpExchange& http = static_cast<HttpPhase&>(*phase).exchange;
   const Route& route = http.route();
   const Limits& limits = shard_.limits();
   if (const auto& deflate = http.deflate()) {
@@ -258,16 +255,21 @@ void Connection::open_conversation() {
     const auto interval = limits.ping_interval.count();
     const Duration first(interval / 2 +
                          static_cast<int64_t>(shard_.random() % static_cast<uint64_t>(interval)));
-    session_ = std::make_unique<Session>(*this, route);
-    session_->beat_due = shard_.now() + first;
+    auto session = route.cable->make_session(*this, route);
+    session->beat_due = shard_.now() + first;
     shard_.counters().sessions.add();
-    session_->open(exchange);
+    Session& opened = *session;
+    phase_kind_ = PhaseKind::cable;
+    phase_ = std::move(session);
+    opened.open(exchange);
   } else {
-    raw_ = std::make_unique<RawSocket>(*this, route, exchange);
-    raw_->attachment = http.take_bearer();
+    auto socket = route.websocket->make_socket(*this, route, exchange, http.take_bearer());
     shard_.counters().websockets.add();
+    RawSocket& opened = *socket;
+    phase_kind_ = PhaseKind::raw;
+    phase_ = std::move(socket);
     raw_open_ = true;
-    raw_->open(exchange);
+    opened.open();
   }
   release_output_if_live();
 }
@@ -277,7 +279,7 @@ void Connection::release_output_if_live() {
   for (const Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
     // A session says itself what it waits for, by withholding the confirmation.
-    if (raw_ && !subscription->log.stream.live) return;
+    if (raw() != nullptr && !subscription->log.stream.live) return;
   }
   holding_ = false;
   shard_.mark_dirty(*this);
@@ -294,7 +296,8 @@ bool Connection::process_websocket(MutableBytes& input) {
     return false;
   }
   if (!reader_) {
-    reader_ = shard_.readers().acquire(message_bytes_max(raw_ ? raw_->route() : session_->route()));
+    reader_ =
+        shard_.readers().acquire(message_bytes_max(raw() != nullptr ? raw()->route() : cable()->route()));
   }
   const WebSocketReader::Event event = reader_->next(input);
   if (event.kind == WebSocketReader::Event::Kind::need_more) return false;
@@ -310,10 +313,10 @@ void Connection::handle(const WebSocketReader::Event& event) {
       if (state_ != State::open) break;  // after our Close only the peer's matters
       shard_.counters().messages_received.add();
       const Opcode opcode = event.kind == Kind::text ? Opcode::text : Opcode::binary;
-      if (raw_) {
-        raw_->message(opcode, event.payload);
+      if (RawSocket* const socket = raw()) {
+        socket->message(opcode, event.payload);
       } else {
-        session_->message(opcode, event.payload);
+        cable()->message(opcode, event.payload);
       }
       break;
     }
@@ -358,7 +361,7 @@ void Connection::fail(CloseCode code, std::string_view problem) {
   if (code == CloseCode::invalid_payload) why = EndReason::invalid_data;
   shard_.log().log(shard_.now(), LogLevel::info, "connection_failed",
                    {{"connection", number_}, {"code", static_cast<uint64_t>(code)}, {"problem", problem}});
-  if (raw_) raw_->protocol_error(problem);
+  if (RawSocket* const socket = raw()) socket->protocol_error(problem);
   if (state_ == State::open) close(code, problem, why);
 }
 
@@ -403,7 +406,7 @@ bool Connection::must_pause() {
   if (outbox_ && outbox_->size() > shard_.limits().outbox_bytes) return true;
   if (state_ != State::open) return false;
   if (holding_) return true;  // nothing is heard before the 101 has left
-  if (session_ && session_->congested()) return true;
+  if (const Session* const session = cable(); session != nullptr && session->congested()) return true;
   if (shard_.hub().can_publish()) return false;
   if (!waits_for_room_) {
     waits_for_room_ = true;

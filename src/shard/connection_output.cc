@@ -2,10 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "shard/connection.h"
-#include "shard/http_exchange.h"
-#include "shard/raw_socket.h"
-#include "shard/session.h"
+#include "shard/connection_phase.h"
 #include "shard/shard.h"
 #include "shard/tls_link.h"
 
@@ -119,7 +116,8 @@ void Connection::skip_to_head_of(const Stream& stream) {
 }
 
 bool Connection::is(const SocketId& socket) const {
-  return has_session() && session_->is(socket);
+  const Session* const session = this->session();
+  return session != nullptr && session->is(socket);
 }
 
 void Connection::prepend_rest(Bytes rest) {
@@ -189,7 +187,7 @@ void Connection::after_settling() {
   if (state_ == State::closing) output_done();
   maybe_resume();
   // The drain found it in the middle of this answer, which did not say that it is the last.
-  if (state_ == State::http && shard_.draining() && !has_output() && !paused_ && !http_->exchange.busy()) {
+  if (state_ == State::http && shard_.draining() && !has_output() && !paused_ && !http()->exchange.busy()) {
     terminate(EndReason::drain);
   }
 }

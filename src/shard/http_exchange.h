@@ -74,7 +74,7 @@ class HttpExchange {
 };
 
 // All that a connection knows only until it is a WebSocket.
-struct HttpPhase {
+struct HttpPhase final : ConnectionPhase {
   HttpPhase(Connection& connection, int admission) : exchange(connection, admission) {}
 
   HttpExchange exchange;

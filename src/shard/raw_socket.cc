@@ -13,8 +13,10 @@ RequestTarget::RequestTarget(std::string_view path, std::string_view query,
                              std::span<const PathParameter> parameters) {
   std::string parts;
   const auto append = [&parts](std::string_view part) {
-    const auto bytes = static_cast<uint32_t>(part.size());
-    parts.append(reinterpret_cast<const char*>(&bytes), sizeof bytes).append(part);
+    size_t bytes = part.size();
+    for (; bytes >= 0x80; bytes >>= 7) parts += static_cast<char>(bytes | 0x80);
+    parts += static_cast<char>(bytes);
+    parts += part;
   };
   append(path);
   append(query);
@@ -26,9 +28,14 @@ RequestTarget::RequestTarget(std::string_view path, std::string_view query,
 std::string_view RequestTarget::part(size_t index) const {
   const char* at = parts_.get();
   for (;; --index) {
-    uint32_t bytes;
-    std::memcpy(&bytes, at, sizeof bytes);
-    at += sizeof bytes;
+    size_t bytes = 0;
+    unsigned octet;
+    unsigned shift = 0;
+    do {
+      octet = static_cast<unsigned char>(*at++);
+      bytes |= size_t{octet & 0x7f} << shift;
+      shift += 7;
+    } while (octet & 0x80);
     if (index == 0) return {at, bytes};
     at += bytes;
   }
@@ -112,8 +119,8 @@ void RawSocket::expire_at(int64_t unix_ms) {
   });
 }
 
-void RawSocket::open(const Exchange& exchange) {
-  if (route_.websocket->open(*this, exchange) == CallResult::ok) return;
+void RawSocket::open() {
+  if (opened() == CallResult::ok) return;
   shard().counters().callback_exceptions.add();
   connection_.close(CloseCode::internal_error, {}, EndReason::internal_error);
 }
@@ -123,13 +130,13 @@ void RawSocket::message(Opcode opcode, MutableBytes payload) {
     connection_.close(CloseCode::unsupported_data, "text messages only", EndReason::invalid_data);
     return;
   }
-  if (route_.websocket->message(*this, opcode, payload) == CallResult::ok) return;
+  if (received(opcode, payload) == CallResult::ok) return;
   shard().counters().callback_exceptions.add();
-  route_.websocket->error(*this, "the message callback failed");
+  erred("the message callback failed");
 }
 
 void RawSocket::protocol_error(std::string_view problem) {
-  route_.websocket->error(*this, problem);
+  erred(problem);
 }
 
 void RawSocket::ended(CloseCode code, std::string_view reason) {
@@ -138,7 +145,7 @@ void RawSocket::ended(CloseCode code, std::string_view reason) {
     if (credential_->identity) shard().context().identities.remove(*credential_->identity);
     credential_->identity.reset();
   }
-  route_.websocket->close(*this, code, reason);
+  closed(code, reason);
 }
 
 }  // namespace ringcast

@@ -1,6 +1,6 @@
 // The conversation on a raw WebSocket route, between its connection and the
-// embedder's handler. Owned by the connection; shard thread only; dies with the
-// connection, after close() was called on the handler.
+// embedder's code, which derives from it. Owned by the connection; shard thread only;
+// dies with the connection, after closed() was called.
 #pragma once
 
 #include <memory>
@@ -31,16 +31,15 @@ class RequestTarget {
  private:
   std::string_view part(size_t index) const;
 
-  std::unique_ptr<char[]> parts_;  // each behind its length
+  std::unique_ptr<char[]> parts_;  // each behind its length, seven bits of that in an octet
 };
 
-class RawSocket {
+class RawSocket : public ConnectionPhase {
  public:
-  RawSocket(Connection& connection, const Route& route, const Exchange& exchange);
   RawSocket(const RawSocket&) = delete;
   RawSocket& operator=(const RawSocket&) = delete;
 
-  // --- For the handler ---------------------------------------------------------
+  // --- For the embedder's code ---------------------------------------------------
 
   // Queues a message to this peer alone, behind what was broadcast to it before.
   // False if the socket is closing. Text must be valid UTF-8.
@@ -61,24 +60,42 @@ class RawSocket {
   uint64_t number() const;                                        // "Client N"
   const IpAddress& peer() const;
   Shard& shard() const;
+  const Route& route() const { return route_; }
 
-  // Within open(): what names this connection to other processes, as connection_identifier()
+  // Within opened(): what names this connection to other processes, as connection_identifier()
   // makes it; it can be disconnected by that name. And when the credential it came with
   // ceases to be good: it is closed with 1008 then.
   void identify(std::string_view name);
   void expire_at(int64_t unix_ms);
 
-  std::unique_ptr<Attachment> attachment;
-
   // --- For the connection ------------------------------------------------------
 
-  void open(const Exchange& exchange);
+  void open();
   void message(Opcode opcode, MutableBytes payload);
   void protocol_error(std::string_view problem);
   void ended(CloseCode code, std::string_view reason);
-  const Route& route() const { return route_; }
+
+ protected:
+  RawSocket(Connection& connection, const Route& route, const Exchange& exchange);
 
  private:
+  // --- The embedder's code --------------------------------------------------------
+
+  // What is sent now comes right behind the 101, and nothing leaves before every stream
+  // subscribed here is live: whoever has seen the 101 misses nothing. failed: 1011.
+  virtual CallResult opened() = 0;
+
+  // A whole message; `payload` may be changed in place and is good during the call.
+  // failed: the message is dropped, erred() is called.
+  virtual CallResult received(Opcode opcode, MutableBytes payload) = 0;
+
+  // The connection is over (nothing can be sent any more): called once for each opened().
+  // `code` is what the peer's Close said, 1005 if it had none, 1006 if it never came.
+  virtual void closed(CloseCode code, std::string_view reason) = 0;
+
+  // The peer broke the protocol, or received() failed.
+  virtual void erred(std::string_view reason) = 0;
+
   // Of the few who have brought a credential.
   struct Credential {
     std::unique_ptr<Identities::Member> identity;  // while it is open, if it has a name

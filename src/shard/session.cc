@@ -19,8 +19,8 @@ uint32_t hash32(std::string_view identifier) {
 
 // --- SessionChannel -------------------------------------------------------------------
 
-SessionChannel::SessionChannel(Session& session, uint32_t index, ChannelIdentifierRef identifier)
-    : session_(session), identifier_(std::move(identifier)), index_(index) {}
+SessionChannel::SessionChannel(Session& session, ChannelIdentifierRef identifier)
+    : session_(session), identifier_(std::move(identifier)), index_(session.next_index_++) {}
 
 SessionChannel::~SessionChannel() = default;
 
@@ -109,7 +109,56 @@ void SessionChannel::Periodic::due() {
   // As in Rails, timers begin with the confirmation.
   if (channel.state_ != SessionChannel::State::confirmed) return;
   if (channel.session_.connection_.state() != Connection::State::open) return;
-  if (channel.handler_->timer(index) == CallResult::failed) shard.counters().callback_exceptions.add();
+  if (channel.timer(index) == CallResult::failed) shard.counters().callback_exceptions.add();
+}
+
+// --- ChannelList ----------------------------------------------------------------------
+
+SessionChannel* ChannelList::find(std::string_view identifier) const {
+  if (first_ && first_->identifier() == identifier) return first_.get();
+  if (!others_) return nullptr;
+  const uint32_t hash = hash32(identifier);
+  for (const Listed& listed : *others_) {
+    if (listed.hash == hash && listed.channel->identifier() == identifier) return listed.channel.get();
+  }
+  return nullptr;
+}
+
+SessionChannel* ChannelList::at_index(uint32_t index) const {
+  if (first_ && first_->index_ == index) return first_.get();
+  if (!others_) return nullptr;
+  const auto found =
+      std::ranges::find(*others_, index, [](const Listed& listed) { return listed.channel->index_; });
+  return found == others_->end() ? nullptr : found->channel.get();
+}
+
+void ChannelList::add(std::unique_ptr<SessionChannel> channel) {
+  if (!first_) {
+    first_ = std::move(channel);
+    return;
+  }
+  if (!others_) others_ = std::make_unique<std::vector<Listed>>();
+  const uint32_t hash = hash32(channel->identifier());
+  others_->push_back({hash, std::move(channel)});
+}
+
+// The last takes the place of the one that goes.
+void ChannelList::remove(SessionChannel& channel) {
+  std::unique_ptr<SessionChannel> removed;
+  if (first_.get() == &channel) {
+    removed = std::move(first_);
+    if (!others_) return;
+    first_ = std::move(others_->back().channel);
+  } else {
+    RC_ASSERT(others_ != nullptr);
+    const auto found =
+        std::ranges::find(*others_, &channel, [](const Listed& listed) { return listed.channel.get(); });
+    RC_ASSERT(found != others_->end());
+    std::swap(*found, others_->back());
+    removed = std::move(others_->back().channel);
+  }
+  others_->pop_back();
+  if (others_->empty()) others_.reset();
 }
 
 // --- Session --------------------------------------------------------------------------
@@ -187,7 +236,8 @@ Shard& Session::shard() const {
 
 bool Session::congested() const {
   const Limits& limits = shard().limits();
-  return waiting_commands_ >= limits.pending_commands || waiting_bytes_ >= limits.outbox_bytes;
+  return extra_ && (extra_->waiting_commands >= limits.pending_commands ||
+                    extra_->waiting_bytes >= limits.outbox_bytes);
 }
 
 void Session::send_reply(std::string_view message) {
@@ -205,77 +255,80 @@ void Session::close(CloseCode code, std::string_view reason, EndReason why) {
 // --- Holding --------------------------------------------------------------------------
 
 void Session::hold() {
-  RC_ASSERT(!hold_);
-  hold_ = std::make_unique<Hold>();
+  RC_ASSERT(!held());
+  extra().hold = std::make_unique<Hold>();
 }
 
 // Each goes the ordinary way, as if it came now. One of them may begin the next hold, or end
 // the session.
 void Session::release() {
-  RC_ASSERT(hold_);
-  std::unique_ptr<Hold> before = std::move(hold_);
+  RC_ASSERT(held());
+  const std::unique_ptr<Hold> before = std::move(extra().hold);
   if (before->deadline) shard().timers().cancel(*before->deadline);
-  while (!hold_ && !before->waiting.empty()) {
+  while (!held() && !before->waiting.empty()) {
     Command command = std::move(before->waiting.front());
     before->waiting.pop_front();
     count_no_longer(command);
     execute(command);
   }
-  if (hold_) {
-    std::ranges::move(hold_->waiting, std::back_inserter(before->waiting));
-    hold_->waiting = std::move(before->waiting);
+  if (held()) {
+    std::deque<Command>& waiting = extra().hold->waiting;
+    std::ranges::move(waiting, std::back_inserter(before->waiting));
+    waiting = std::move(before->waiting);
   }
   connection_.maybe_resume();
 }
 
 void Session::forget_hold() {
-  if (!hold_) return;
-  if (hold_->deadline) shard().timers().cancel(*hold_->deadline);
-  for (const Command& command : hold_->waiting) count_no_longer(command);
-  hold_.reset();
+  if (!held()) return;
+  const std::unique_ptr<Hold> hold = std::move(extra().hold);
+  if (hold->deadline) shard().timers().cancel(*hold->deadline);
+  for (const Command& command : hold->waiting) count_no_longer(command);
 }
 
 void Session::wait_for_release(const Command& command) {
   // One answer is enough, and a client that hears none for half a second asks again.
   if (command.kind == Command::Kind::subscribe && is_asked_already(command.identifier)) return;
   count_waiting(command);
-  hold_->waiting.push_back(command);
+  extra().hold->waiting.push_back(command);
 }
 
 // Whether the last that was said about the identifier, and not answered, is a subscribe.
 bool Session::is_asked_already(std::string_view identifier) {
   const auto about_it = [&](const Command& command) { return command.identifier == identifier; };
-  const auto last = std::find_if(hold_->waiting.rbegin(), hold_->waiting.rend(), about_it);
-  if (last != hold_->waiting.rend()) return last->kind == Command::Kind::subscribe;
-  const SessionChannel* const channel = find(identifier);
+  const std::deque<Command>& waiting = extra().hold->waiting;
+  const auto last = std::find_if(waiting.rbegin(), waiting.rend(), about_it);
+  if (last != waiting.rend()) return last->kind == Command::Kind::subscribe;
+  const SessionChannel* const channel = channels_.find(identifier);
   return channel != nullptr && channel->state_ == SessionChannel::State::subscribing &&
          !channel->has_waiting();
 }
 
 void Session::count_waiting(const Command& command) {
-  ++waiting_commands_;
-  waiting_bytes_ += command.identifier.size() + command.data.size();
+  ++extra().waiting_commands;
+  extra().waiting_bytes += command.identifier.size() + command.data.size();
 }
 
 void Session::count_no_longer(const Command& command) {
-  --waiting_commands_;
-  waiting_bytes_ -= command.identifier.size() + command.data.size();
+  --extra().waiting_commands;
+  extra().waiting_bytes -= command.identifier.size() + command.data.size();
 }
 
 // --- The beginning and the end --------------------------------------------------------
 
 void Session::open(const Exchange& exchange) {
-  if (route_.cable->connect(*this, exchange) == CallResult::failed) {
+  if (connect(exchange) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
     reject_unauthorized();
   }
   if (connection_.state() != Connection::State::open) return;
   if (extra_ && !extra_->refusal.empty()) return turn_away();
-  if (!hold_) return welcome();
-  hold_->deadline = std::make_unique<Deadline>(this, [](void* self) {
+  if (!held()) return welcome();
+  std::unique_ptr<Deadline>& deadline = extra().hold->deadline;
+  deadline = std::make_unique<Deadline>(this, [](void* self) {
     static_cast<Session*>(self)->disconnect({}, true, EndReason::handshake_timeout);
   });
-  shard().timers().schedule(*hold_->deadline, shard().now() + shard().limits().handshake_timeout);
+  shard().timers().schedule(*deadline, shard().now() + shard().limits().handshake_timeout);
 }
 
 void Session::turn_away(std::span<const std::string> messages) {
@@ -316,10 +369,10 @@ void Session::ended() {
   forget_hold();
   if (extra_ && extra_->expiry) extra_->expiry->cancel();
   forget_identity();
-  while (!channels_.empty()) end_channel(*channels_.back().channel);
+  while (!channels_.empty()) end_channel(channels_.last());
   if (welcomed_) {
     welcomed_ = false;
-    route_.cable->disconnect(*this);
+    disconnected();
   }
 }
 
@@ -348,14 +401,6 @@ bool Session::within_rate() {
   return ++extra().commands_this_second <= most;
 }
 
-SessionChannel* Session::find(std::string_view identifier) {
-  const uint32_t hash = hash32(identifier);
-  for (const Listed& listed : channels_) {
-    if (listed.hash == hash && listed.channel->identifier() == identifier) return listed.channel.get();
-  }
-  return nullptr;
-}
-
 void Session::execute(Command& command) {
   if (connection_.state() != Connection::State::open) return;
   switch (command.kind) {
@@ -371,9 +416,9 @@ void Session::execute(Command& command) {
     case Command::Kind::message:
       break;
   }
-  if (hold_) return wait_for_release(command);
+  if (held()) return wait_for_release(command);
   if (command.kind == Command::Kind::refresh) return refresh(command.data);
-  SessionChannel* const channel = find(command.identifier);
+  SessionChannel* const channel = channels_.find(command.identifier);
   if (channel != nullptr && channel->state_ == SessionChannel::State::subscribing) {
     // Said again before it was answered: one answer is enough. Everything else about
     // this identifier waits for that answer, and nothing about any other does.
@@ -398,7 +443,7 @@ void Session::execute(Command& command) {
 }
 
 void Session::refresh(std::string_view token) {
-  const bool confirmed = route_.cable->refresh(*this, token);
+  const bool confirmed = renew(token);
   if (!confirmed) ignore("a token that is not this connection's");
   std::string& reply = shard().reply();
   append_refreshed(reply, confirmed);
@@ -418,19 +463,17 @@ void Session::subscribe(Command& command) {
     return reject(command.identifier);
   }
 
-  const uint32_t index = next_index_++;
-  auto made = std::make_unique<SessionChannel>(*this, index, std::move(identifier));
-  SessionChannel& channel = *made;
-  channel.handler_ = route_.cable->make_channel(channel, channel.identifier_->channel());
-  if (!channel.handler_) {
+  std::unique_ptr<SessionChannel> made = make_channel(std::move(identifier));
+  if (!made) {
     // Silence would make the client ask every 500 ms for ever.
     ignore("an unknown channel");
     return reject(command.identifier);
   }
-  channels_.push_back({hash32(channel.identifier()), std::move(made)});
+  SessionChannel& channel = *made;
+  channels_.add(std::move(made));
 
   channel.in_subscribed_ = true;
-  const CallResult result = channel.handler_->subscribed();
+  const CallResult result = channel.subscribed();
   channel.in_subscribed_ = false;
   if (result == CallResult::failed) shard().counters().callback_exceptions.add();
   if (result == CallResult::failed || channel.reject_asked_) {
@@ -462,10 +505,9 @@ void Session::confirm(SessionChannel& channel) {
 }
 
 void Session::subscription_live(uint32_t owner) {
-  const auto found =
-      std::ranges::find(channels_, owner, [](const Listed& listed) { return listed.channel->index_; });
-  RC_ASSERT(found != channels_.end());
-  SessionChannel& channel = *found->channel;
+  SessionChannel* const found = channels_.at_index(owner);
+  RC_ASSERT(found != nullptr);
+  SessionChannel& channel = *found;
   RC_ASSERT(channel.streams_pending_ > 0);
   --channel.streams_pending_;
   if (channel.state_ != SessionChannel::State::subscribing || channel.streams_pending_ > 0) return;
@@ -481,12 +523,12 @@ void Session::run_waiting(SessionChannel& channel) {
   std::vector<Command> waiting = std::exchange(channel.extra_->waiting, {});
   for (Command& command : waiting) count_no_longer(command);
   size_t executed = 0;
-  while (!hold_ && executed < waiting.size()) execute(waiting[executed++]);
-  if (hold_) {
+  while (!held() && executed < waiting.size()) execute(waiting[executed++]);
+  if (held()) {
     // They came before whatever waits for the release.
     for (size_t i = waiting.size(); i-- > executed;) {
       count_waiting(waiting[i]);
-      hold_->waiting.push_front(std::move(waiting[i]));
+      extra().hold->waiting.push_front(std::move(waiting[i]));
     }
   }
   connection_.maybe_resume();
@@ -496,9 +538,9 @@ void Session::perform(SessionChannel& channel, const Command& command) {
   std::optional<Action> action = decode_action(command.data);
   if (!action) return ignore("data that is no action");
   if (!is_dispatchable_action(action->action)) return ignore("an action nobody may call");
-  if (channel.handler_->pass_on(command.data)) return;
+  if (channel.pass_on(command.data)) return;
   CallResult result = CallResult::ok;
-  if (!channel.handler_->perform(action->action, action->data, result)) return ignore("an unknown action");
+  if (!channel.perform(action->action, action->data, result)) return ignore("an unknown action");
   if (result == CallResult::failed) shard().counters().callback_exceptions.add();
 }
 
@@ -509,12 +551,8 @@ void Session::end_channel(SessionChannel& channel) {
     for (const auto& periodic : channel.extra_->periodics) shard().timers().cancel(periodic->deadline);
     for (const Command& command : channel.extra_->waiting) count_no_longer(command);
   }
-  channel.handler_->unsubscribed();
-  const auto found =
-      std::ranges::find(channels_, &channel, [](const Listed& listed) { return listed.channel.get(); });
-  RC_ASSERT(found != channels_.end());
-  std::swap(*found, channels_.back());
-  channels_.pop_back();
+  channel.unsubscribed();
+  channels_.remove(channel);
 }
 
 void Session::ignore(std::string_view problem) {
@@ -522,7 +560,7 @@ void Session::ignore(std::string_view problem) {
   shard().log().log(shard().now(), LogLevel::info, "command_ignored",
                     {{"connection", connection_.number()}, {"problem", problem}, {"tags", tags()}});
   const uint32_t budget = shard().limits().error_budget;
-  if (budget != 0 && ++errors_ > budget) {
+  if (budget != 0 && ++extra().errors > budget) {
     connection_.close(CloseCode::policy_violation, "too many meaningless commands", EndReason::policy);
   }
 }

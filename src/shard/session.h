@@ -1,6 +1,6 @@
 // The Action Cable conversation on a connection: welcome, commands strictly in
 // order, one channel object per identifier, confirmations only once live. Owned
-// by the connection; shard thread only.
+// by the connection; shard thread only. The embedder's code derives from both classes.
 #pragma once
 
 #include <deque>
@@ -28,7 +28,7 @@ class Session;
 struct Subscription;
 
 // One (session, identifier): what the client calls a subscription and Rails a
-// channel instance. Its streams are the hub's subscriptions.
+// channel instance. Its streams are the hub's subscriptions. Owned by its session.
 class SessionChannel {
  public:
   enum class State : uint8_t {
@@ -37,12 +37,11 @@ class SessionChannel {
     ended,  // rejected, unsubscribed, or the session is over
   };
 
-  SessionChannel(Session& session, uint32_t index, ChannelIdentifierRef identifier);
   SessionChannel(const SessionChannel&) = delete;
   SessionChannel& operator=(const SessionChannel&) = delete;
-  ~SessionChannel();
+  virtual ~SessionChannel();
 
-  // --- For the handler ---------------------------------------------------------
+  // --- For the embedder's code ---------------------------------------------------
 
   // Idempotent per stream. False: a limit. Within subscribed() the confirmation
   // waits until the stream is live.
@@ -64,15 +63,35 @@ class SessionChannel {
   // Ends it, with `messages` in place of our own reject_subscription.
   void refuse(std::span<const std::string> messages);
 
-  // handler->timer(index) every `interval` while the subscription lives.
+  // timer(index) every `interval` while the subscription lives.
   void periodically(Duration interval, uint32_t index);
 
   const Json& params() const { return identifier_->params; }
   const std::string& identifier() const { return identifier_->text; }
   Session& session() const { return session_; }
 
+ protected:
+  SessionChannel(Session& session, ChannelIdentifierRef identifier);
+
+  // subscribed() runs.
+  bool in_subscribed() const { return in_subscribed_; }
+
  private:
   friend class Session;
+  friend class ChannelList;
+
+  // --- The embedder's code --------------------------------------------------------
+
+  // failed: the subscription is rejected. May leave the decision to others: ask().
+  virtual CallResult subscribed() = 0;
+  // After every subscribed(), once; also when it rejected.
+  virtual void unsubscribed() = 0;
+  // False: no such action. failed costs this command only.
+  virtual bool perform(std::string_view action, const Json& data, CallResult& result) = 0;
+  // Asked before perform(), with the data as the client wrote it: true if that was all.
+  virtual bool pass_on(std::string_view /*data*/) { return false; }
+  // A timer set with periodically() came due.
+  virtual CallResult timer(uint32_t index) = 0;
 
   struct Periodic {
     Periodic(SessionChannel& channel, Duration interval, uint32_t index);
@@ -98,7 +117,6 @@ class SessionChannel {
 
   Session& session_;
   const ChannelIdentifierRef identifier_;
-  std::unique_ptr<ChannelHandler> handler_;
   std::unique_ptr<Extra> extra_;
   const uint32_t index_;          // of this channel in its session: what a Subscription's owner names
   uint32_t streams_pending_ = 0;  // asked for, not live yet
@@ -111,14 +129,37 @@ class SessionChannel {
 // A hundred thousand subscriptions pay 100 KB for each byte.
 static_assert(sizeof(SessionChannel) == 48);
 
-class Session {
+// The channels of a session: one or a handful, as a rule, and no more than Limits allows. A
+// pass over the hashes is shorter than a map, of which every session would pay for the
+// buckets; one alone takes no table.
+class ChannelList {
  public:
-  Session(Connection& connection, const Route& route);
+  bool empty() const { return first_ == nullptr; }
+  size_t size() const { return empty() ? 0 : 1 + (others_ ? others_->size() : 0); }
+  // Null: there is none.
+  SessionChannel* find(std::string_view identifier) const;
+  SessionChannel* at_index(uint32_t index) const;
+  SessionChannel& last() const { return others_ ? *others_->back().channel : *first_; }
+
+  void add(std::unique_ptr<SessionChannel> channel);
+  void remove(SessionChannel& channel);
+
+ private:
+  struct Listed {
+    uint32_t hash;  // of the identifier
+    std::unique_ptr<SessionChannel> channel;
+  };
+  std::unique_ptr<SessionChannel> first_;
+  std::unique_ptr<std::vector<Listed>> others_;  // never empty
+};
+
+class Session : public ConnectionPhase {
+ public:
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session();
+  ~Session() override;
 
-  // --- For the handler ---------------------------------------------------------
+  // --- For the embedder's code ---------------------------------------------------
 
   // Within connect(): refuses the connection, with disconnect and that reason (a literal).
   void reject_unauthorized(std::string_view reason = "unauthorized") { extra().refusal = reason; }
@@ -142,7 +183,7 @@ class Session {
   // their order, among the pending ones. Within connect(), the welcome waits, too, for
   // welcome() or turn_away(), and no longer than a handshake may take.
   void hold();
-  bool held() const { return hold_ != nullptr; }
+  bool held() const { return extra_ && extra_->hold != nullptr; }
   // On another turn: executes what came meanwhile, as far as no callback holds again.
   void release();
 
@@ -177,8 +218,6 @@ class Session {
   const IpAddress& peer() const;
   Shard& shard() const;
 
-  std::unique_ptr<Attachment> attachment;
-
   // --- For the connection and the hub -------------------------------------------
 
   void open(const Exchange& exchange);
@@ -196,8 +235,29 @@ class Session {
 
   Instant beat_due = kNever;  // Action Cable's next ping
 
+ protected:
+  Session(Connection& connection, const Route& route);
+
  private:
   friend class SessionChannel;
+
+  // --- The embedder's code --------------------------------------------------------
+
+  // May set identifiers and tags; calls reject_unauthorized() to refuse, or hold() to
+  // decide later. failed: as if it had refused.
+  virtual CallResult connect(const Exchange& exchange) = 0;
+
+  // A client that connected with a token brings another, and goes on until that one
+  // expires. False: it is not a token of the same identity, and nothing has changed.
+  virtual bool renew(std::string_view /*token*/) { return false; }
+
+  // After the last channel's unsubscribed(): once for each connect() that was welcomed.
+  virtual void disconnected() = 0;
+
+  // Null: there is no such channel, and the peer gets reject_subscription.
+  virtual std::unique_ptr<SessionChannel> make_channel(ChannelIdentifierRef identifier) = 0;
+
+  // ---------------------------------------------------------------------------------
 
   // While somebody outside is asked.
   struct Hold {
@@ -221,17 +281,6 @@ class Session {
   void ignore(std::string_view problem);
   bool within_rate();
   void forget_identity();
-  SessionChannel* find(std::string_view identifier);
-
-  Connection& connection_;
-  const Route& route_;
-  // One or a handful, as a rule, and no more than Limits allows: a pass over the hashes is
-  // shorter than a map, of which every session would pay for the buckets.
-  struct Listed {
-    uint32_t hash;  // of the identifier
-    std::unique_ptr<SessionChannel> channel;
-  };
-  std::vector<Listed> channels_;
 
   struct Identified {
     std::string name;
@@ -248,23 +297,26 @@ class Session {
     uint64_t socket_secret = 0;      // 0: it has no id
     Instant second_began{};
     uint32_t commands_this_second = 0;
+    std::unique_ptr<Hold> hold;  // of the few who wait
+    size_t waiting_bytes = 0;    // of commands, here and with the channels
+    uint32_t waiting_commands = 0;
+    uint32_t errors = 0;
   };
   Extra& extra() {
     if (!extra_) extra_ = std::make_unique<Extra>();
     return *extra_;
   }
 
+  Connection& connection_;
+  const Route& route_;
+  ChannelList channels_;
   std::unique_ptr<Extra> extra_;
-  std::unique_ptr<Hold> hold_;  // of the few who wait
-  size_t waiting_bytes_ = 0;    // of commands, here and with the channels
-  uint32_t waiting_commands_ = 0;
   uint32_t next_index_ = 1;
-  uint32_t errors_ = 0;
   bool welcomed_ = false;
   bool over_ = false;
 };
 
 // A hundred thousand sessions pay 100 KB for each byte.
-static_assert(sizeof(Session) <= 104);
+static_assert(sizeof(Session) <= 64);
 
 }  // namespace ringcast

@@ -41,7 +41,7 @@ void CablePeer::install(Stage& stage) {
   scripts.connect = [&stage](Session& session, const Exchange& exchange) {
     const std::string_view query = exchange.request.query();
     auto& peer = static_cast<CablePeer&>(*stage.peers[number_behind(query, "peer=")]);
-    session.attachment = std::make_unique<PeerOfSession>(peer);
+    ScriptedSession::of(session).attachment = std::make_unique<PeerOfSession>(peer);
     if (query.find("refuse") != std::string_view::npos) session.reject_unauthorized();
     return CallResult::ok;
   };
@@ -58,7 +58,7 @@ void CablePeer::install(Stage& stage) {
 }
 
 CablePeer& CablePeer::of(SessionChannel& channel) {
-  return static_cast<PeerOfSession&>(*channel.session().attachment).peer;
+  return static_cast<PeerOfSession&>(*ScriptedSession::of(channel.session()).attachment).peer;
 }
 
 CablePeer::Subscription* CablePeer::find(std::string_view identifier) {

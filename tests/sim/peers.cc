@@ -122,13 +122,13 @@ RawPeer::RawPeer(Stage& stage, ShardIndex shard, std::vector<size_t> streams, bo
 
 void RawPeer::install(Stage& stage) {
   const auto of = [](RawSocket& socket) -> RawPeer& {
-    return static_cast<RawPeer&>(static_cast<PeerOfSocket&>(*socket.attachment).peer);
+    return static_cast<RawPeer&>(static_cast<PeerOfSocket&>(*ScriptedSocket::of(socket).attachment).peer);
   };
   stage.world.scripts().raw["swarm"] = {
       .open =
           [&stage](RawSocket& socket) {
             auto& peer = static_cast<RawPeer&>(*stage.peers[number_in(*socket.query("peer"))]);
-            socket.attachment = std::make_unique<PeerOfSocket>(peer);
+            ScriptedSocket::of(socket).attachment = std::make_unique<PeerOfSocket>(peer);
             return peer.opened(socket);
           },
       .message = [of](RawSocket& socket, Opcode opcode,

@@ -25,98 +25,120 @@ namespace {
 // Far above what any test needs: whoever gets here goes round in circles.
 constexpr size_t kStepsMax = 3'000'000;
 
-class ScriptedSocket final : public WebSocketHandler {
+class SocketOfScript final : public ScriptedSocket {
+ public:
+  SocketOfScript(Connection& connection, const Route& route, const Exchange& exchange, Scripts& scripts,
+                 const RawScript* script)
+      : ScriptedSocket(connection, route, exchange), scripts_(scripts), script_(script) {}
+
+ private:
+  CallResult opened() override {
+    note("open");
+    ++scripts_.open_sockets;
+    return script_ != nullptr && script_->open ? script_->open(*this) : CallResult::ok;
+  }
+  CallResult received(Opcode opcode, MutableBytes payload) override {
+    return script_ != nullptr && script_->message ? script_->message(*this, opcode, payload) : CallResult::ok;
+  }
+  void closed(CloseCode code, std::string_view reason) override {
+    note("close", " " + std::to_string(static_cast<unsigned>(code)));
+    --scripts_.open_sockets;
+    if (script_ != nullptr && script_->close) script_->close(*this, code, reason);
+  }
+  void erred(std::string_view reason) override {
+    note("error");
+    if (script_ != nullptr && script_->error) script_->error(*this, reason);
+  }
+  void note(std::string_view what, const std::string& more = {}) {
+    scripts_.calls.push_back(std::string(what) + " " + std::to_string(number()) + more);
+  }
+
+  Scripts& scripts_;
+  const RawScript* const script_;
+};
+
+class ScriptedRaw final : public WebSocketHandler {
  public:
   // Without a name, the path's parameter says which script.
-  ScriptedSocket(Scripts& scripts, std::string name) : scripts_(scripts), name_(std::move(name)) {}
+  ScriptedRaw(Scripts& scripts, std::string name) : scripts_(scripts), name_(std::move(name)) {}
 
   bool authorize(const Exchange& exchange, HttpAnswer& refusal, std::unique_ptr<Attachment>&) override {
-    const RawScript* script = find(exchange.parameters.empty() ? "" : exchange.parameters[0].value);
+    const RawScript* script = find(exchange);
     return script == nullptr || !script->authorize || script->authorize(exchange, refusal);
   }
-  CallResult open(RawSocket& socket, const Exchange&) override {
-    note("open", socket);
-    ++scripts_.open_sockets;
-    const RawScript* script = of(socket);
-    return script != nullptr && script->open ? script->open(socket) : CallResult::ok;
-  }
-  CallResult message(RawSocket& socket, Opcode opcode, MutableBytes payload) override {
-    const RawScript* script = of(socket);
-    return script != nullptr && script->message ? script->message(socket, opcode, payload) : CallResult::ok;
-  }
-  void close(RawSocket& socket, CloseCode code, std::string_view reason) override {
-    note("close", socket, " " + std::to_string(static_cast<unsigned>(code)));
-    --scripts_.open_sockets;
-    const RawScript* script = of(socket);
-    if (script != nullptr && script->close) script->close(socket, code, reason);
-  }
-  void error(RawSocket& socket, std::string_view reason) override {
-    note("error", socket);
-    const RawScript* script = of(socket);
-    if (script != nullptr && script->error) script->error(socket, reason);
+  std::unique_ptr<RawSocket> make_socket(Connection& connection, const Route& route, const Exchange& exchange,
+                                         std::unique_ptr<Attachment>) override {
+    return std::make_unique<SocketOfScript>(connection, route, exchange, scripts_, find(exchange));
   }
 
  private:
-  const RawScript* find(std::string_view parameter) const {
+  const RawScript* find(const Exchange& exchange) const {
+    const std::string_view parameter = exchange.parameters.empty() ? "" : exchange.parameters[0].value;
     const auto found = scripts_.raw.find(name_.empty() ? parameter : std::string_view(name_));
     return found == scripts_.raw.end() ? nullptr : &found->second;
-  }
-  const RawScript* of(const RawSocket& socket) const { return find(socket.parameter("script")); }
-  void note(std::string_view what, const RawSocket& socket, const std::string& more = {}) {
-    scripts_.calls.push_back(std::string(what) + " " + std::to_string(socket.number()) + more);
   }
 
   Scripts& scripts_;
   const std::string name_;
 };
 
-class ScriptedChannel final : public ChannelHandler {
+class ScriptedChannel final : public SessionChannel {
  public:
-  ScriptedChannel(Scripts& scripts, const ChannelScript& script, SessionChannel& channel)
-      : scripts_(scripts), script_(script), channel_(channel) {}
+  ScriptedChannel(Scripts& scripts, const ChannelScript& script, Session& session,
+                  ChannelIdentifierRef identifier)
+      : SessionChannel(session, std::move(identifier)), scripts_(scripts), script_(script) {}
 
+ private:
   CallResult subscribed() override {
     note("subscribed");
     ++scripts_.open_channels;
-    return script_.subscribed ? script_.subscribed(channel_) : CallResult::ok;
+    return script_.subscribed ? script_.subscribed(*this) : CallResult::ok;
   }
   void unsubscribed() override {
     note("unsubscribed");
     --scripts_.open_channels;
-    if (script_.unsubscribed) script_.unsubscribed(channel_);
+    if (script_.unsubscribed) script_.unsubscribed(*this);
   }
   bool perform(std::string_view action, const Json& data, CallResult& result) override {
     note(action);
-    return script_.perform && script_.perform(channel_, action, data, result);
+    return script_.perform && script_.perform(*this, action, data, result);
   }
   CallResult timer(uint32_t index) override {
-    return script_.timer ? script_.timer(channel_, index) : CallResult::ok;
+    return script_.timer ? script_.timer(*this, index) : CallResult::ok;
   }
-
- private:
-  void note(std::string_view what) {
-    scripts_.calls.push_back(std::string(what) + " " + channel_.identifier());
-  }
+  void note(std::string_view what) { scripts_.calls.push_back(std::string(what) + " " + identifier()); }
 
   Scripts& scripts_;
   const ChannelScript& script_;
-  SessionChannel& channel_;
+};
+
+class SessionOfScript final : public ScriptedSession {
+ public:
+  SessionOfScript(Connection& connection, const Route& route, Scripts& scripts)
+      : ScriptedSession(connection, route), scripts_(scripts) {}
+
+ private:
+  CallResult connect(const Exchange& exchange) override {
+    return scripts_.connect ? scripts_.connect(*this, exchange) : CallResult::ok;
+  }
+  void disconnected() override {
+    scripts_.calls.push_back("disconnect " + std::to_string(number()));
+    if (scripts_.disconnect) scripts_.disconnect(*this);
+  }
+  std::unique_ptr<SessionChannel> make_channel(ChannelIdentifierRef identifier) override {
+    const auto found = scripts_.channels.find(identifier->channel());
+    if (found == scripts_.channels.end()) return nullptr;
+    return std::make_unique<ScriptedChannel>(scripts_, found->second, *this, std::move(identifier));
+  }
+
+  Scripts& scripts_;
 };
 
 class ScriptedCable final : public CableHandler {
  public:
   explicit ScriptedCable(Scripts& scripts) : scripts_(scripts) {}
-  CallResult connect(Session& session, const Exchange& exchange) override {
-    return scripts_.connect ? scripts_.connect(session, exchange) : CallResult::ok;
-  }
-  void disconnect(Session& session) override {
-    scripts_.calls.push_back("disconnect " + std::to_string(session.number()));
-    if (scripts_.disconnect) scripts_.disconnect(session);
-  }
-  std::unique_ptr<ChannelHandler> make_channel(SessionChannel& channel, std::string_view name) override {
-    const auto found = scripts_.channels.find(name);
-    if (found == scripts_.channels.end()) return nullptr;
-    return std::make_unique<ScriptedChannel>(scripts_, found->second, channel);
+  std::unique_ptr<Session> make_session(Connection& connection, const Route& route) override {
+    return std::make_unique<SessionOfScript>(connection, route, scripts_);
   }
 
  private:
@@ -469,12 +491,12 @@ class World::Fiber {
 
 Routes World::make_routes(Scripts& scripts) {
   Routes routes;
-  routes.add(Route::for_websocket("/chat/:room", std::make_unique<ScriptedSocket>(scripts, "chat")));
-  routes.add(Route::for_websocket("/echo", std::make_unique<ScriptedSocket>(scripts, "echo")));
-  Route texts = Route::for_websocket("/texts", std::make_unique<ScriptedSocket>(scripts, "echo"));
+  routes.add(Route::for_websocket("/chat/:room", std::make_unique<ScriptedRaw>(scripts, "chat")));
+  routes.add(Route::for_websocket("/echo", std::make_unique<ScriptedRaw>(scripts, "echo")));
+  Route texts = Route::for_websocket("/texts", std::make_unique<ScriptedRaw>(scripts, "echo"));
   texts.text_only = true;
   routes.add(std::move(texts));
-  routes.add(Route::for_websocket("/raw/:script", std::make_unique<ScriptedSocket>(scripts, "")));
+  routes.add(Route::for_websocket("/raw/:script", std::make_unique<ScriptedRaw>(scripts, "")));
   routes.add(Route::for_cable("/cable", std::make_unique<ScriptedCable>(scripts)));
   for (const std::string_view method : {"GET", "POST"}) {
     routes.add(Route::for_http(method, "/pages/*", std::make_unique<ScriptedHttp>(scripts)));

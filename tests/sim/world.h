@@ -127,6 +127,20 @@ class Client {
   int inflate_window_bits_ = 15;
 };
 
+// What a test hangs on a conversation of its server.
+class ScriptedSocket : public RawSocket {
+ public:
+  using RawSocket::RawSocket;
+  static ScriptedSocket& of(RawSocket& socket) { return static_cast<ScriptedSocket&>(socket); }
+  std::unique_ptr<Attachment> attachment;
+};
+class ScriptedSession : public Session {
+ public:
+  using Session::Session;
+  static ScriptedSession& of(Session& session) { return static_cast<ScriptedSession&>(session); }
+  std::unique_ptr<Attachment> attachment;
+};
+
 // What an embedder would have written, as functions that a test may replace.
 struct RawScript {
   std::function<bool(const Exchange&, HttpAnswer&)> authorize = {};
