@@ -73,8 +73,8 @@ class ScriptedRaw final : public WebSocketHandler {
 
  private:
   const RawScript* find(const Exchange& exchange) const {
-    const std::string_view parameter = exchange.parameters.empty() ? "" : exchange.parameters[0].value;
-    const auto found = scripts_.raw.find(name_.empty() ? parameter : std::string_view(name_));
+    const std::string parameter = exchange.parameters.empty() ? "" : exchange.parameters[0].value;
+    const auto found = scripts_.raw.find(name_.empty() ? parameter : name_);
     return found == scripts_.raw.end() ? nullptr : &found->second;
   }
 
