@@ -1,11 +1,11 @@
 // The table of options at work: rows, their three sources, and what is written from
 // them. Values; one thread.
 #include "ringcast/option_table.h"
+#include "base/number.h"
 
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -34,7 +34,7 @@ std::string environment_name(std::string_view option) {
 }
 
 // Digits, and for bytes one of the binary suffixes. Nothing on overflow.
-std::optional<uint64_t> parse_number(std::string_view text, bool bytes) {
+std::optional<uint64_t> parse_amount(std::string_view text, bool bytes) {
   uint64_t factor = 1;
   if (bytes) {
     constexpr std::pair<std::string_view, uint64_t> kSuffixes[] = {
@@ -46,11 +46,9 @@ std::optional<uint64_t> parse_number(std::string_view text, bool bytes) {
       break;
     }
   }
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  if (number > UINT64_MAX / factor) return std::nullopt;
-  return number * factor;
+  const std::optional<uint64_t> number = parse_number<uint64_t>(text);
+  if (!number || *number > UINT64_MAX / factor) return std::nullopt;
+  return *number * factor;
 }
 
 std::optional<bool> parse_toggle(std::string_view text) {
@@ -210,7 +208,7 @@ void OptionTable::number(std::string_view name, std::string_view value, uint64_t
        .limit = std::move(limit),
        .initial = bytes ? with_unit(variable) : std::to_string(variable),
        .set = [&variable, range, bytes](std::string_view text) -> std::string {
-         const auto parsed = parse_number(text, bytes);
+         const auto parsed = parse_amount(text, bytes);
          if (!parsed) return quoted(text) + " is not a whole number" + (bytes ? " of bytes" : "");
          if (*parsed < range.least) return quoted(text) + " is less than " + std::to_string(range.least);
          if (*parsed > range.most) return quoted(text) + " is more than " + std::to_string(range.most);

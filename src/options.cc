@@ -2,12 +2,11 @@
 // server can start with. Values; any thread.
 #include "ringcast/options.h"
 
-#include <charconv>
-
 #include "auth/origin.h"
 #include "auth/trusted_proxies.h"
 #include "base/glob.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "engine.h"
 #include "identity.h"
 #include "io/socket.h"
@@ -347,12 +346,9 @@ std::optional<StreamRule> parse_stream_policy(std::string_view text) {
 std::optional<CoalescingRule> parse_coalescing(std::string_view text) {
   const auto [pattern, digits] = split_rule(text);
   if (pattern.empty()) return std::nullopt;
-  uint64_t ms = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), ms);
-  if (error != std::errc() || end != digits.data() + digits.size() || ms < 1 || ms > kCoalesceMax_ms) {
-    return std::nullopt;
-  }
-  return CoalescingRule{std::string(pattern), ms};
+  const std::optional<uint64_t> ms = parse_number<uint64_t>(digits);
+  if (!ms || *ms < 1 || *ms > kCoalesceMax_ms) return std::nullopt;
+  return CoalescingRule{std::string(pattern), *ms};
 }
 
 LogSink stderr_log_sink() {

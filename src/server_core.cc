@@ -11,13 +11,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/number.h"
 #include "base/signals_blocked.h"
 #include "base/utf8.h"
 #include "cable_route.h"
@@ -51,10 +51,8 @@ LogOptions log_options(const Options& options) {
 std::optional<std::vector<int>> parse_cpus(std::string_view text) {
   std::vector<int> cpus;
   const auto number = [](std::string_view digits) -> std::optional<int> {
-    int value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size() || value < 0 || value > 4095) return {};
-    return value;
+    const std::optional<int> value = parse_number<int>(digits);
+    return value && *value >= 0 && *value <= 4095 ? value : std::nullopt;
   };
   while (!text.empty()) {
     const size_t comma = std::min(text.find(','), text.size());

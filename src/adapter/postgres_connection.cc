@@ -5,10 +5,10 @@
 #include <postgresql/libpq-fe.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/number.h"
 
 namespace ringcast {
 namespace {
@@ -34,9 +34,7 @@ std::string nth(const std::vector<std::string>& parts, size_t index) {
 }
 
 bool is_port(std::string_view text) {
-  uint16_t port = 0;
-  const auto [at, problem] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return problem == std::errc() && at == text.data() + text.size() && port != 0;
+  return parse_number<uint16_t>(text).value_or(0) != 0;
 }
 
 }  // namespace

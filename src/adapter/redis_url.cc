@@ -2,8 +2,8 @@
 #include "adapter/redis_url.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "base/number.h"
 #include "protocol/url.h"
 
 namespace ringcast {
@@ -11,9 +11,9 @@ namespace {
 
 template <class Number>
 bool read_number(std::string_view text, Number& number) {
-  const char* end = text.data() + text.size();
-  const auto [at, problem] = std::from_chars(text.data(), end, number);
-  return problem == std::errc() && at == end && !text.empty();
+  const std::optional<Number> read = parse_number<Number>(text);
+  if (read) number = *read;
+  return read.has_value();
 }
 
 bool decode(std::string_view text, std::string& to) {

@@ -2,11 +2,11 @@
 #include "auth/identifier_source.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "auth/global_id.h"
 #include "auth/rails_cookie.h"
 #include "base/ascii.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 namespace ringcast {
@@ -74,11 +74,10 @@ const Json& follow(const Json& root, const std::vector<std::string>& pointer) {
   const Json* at = &root;
   for (const std::string& token : pointer) {
     if (at->is_array()) {
-      size_t index = 0;
-      const auto [end, code] = std::from_chars(token.data(), token.data() + token.size(), index);
+      const std::optional<size_t> index = parse_number<size_t>(token);
       const bool leading_zero = token.size() > 1 && token.front() == '0';
-      if (code != std::errc() || end != token.data() + token.size() || leading_zero) return kNothing;
-      at = &(*at)[index];
+      if (!index || leading_zero) return kNothing;
+      at = &(*at)[*index];
     } else {
       at = &(*at)[token];
     }

@@ -2,9 +2,9 @@
 #include "auth/trusted_proxies.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/ascii.h"
+#include "base/number.h"
 
 namespace ringcast {
 namespace {
@@ -86,11 +86,9 @@ std::optional<IpNetwork> IpNetwork::parse(std::string_view text, std::string* er
   const unsigned most = dotted ? kAddressBits - kV4PrefixBits : kAddressBits;
   unsigned bits = most;
   if (slash != std::string_view::npos) {
-    const std::string_view digits = text.substr(slash + 1);
-    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
-    if (code != std::errc() || end != digits.data() + digits.size() || bits > most) {
-      return refuse("the bits are no number from 0 to " + std::to_string(most));
-    }
+    const std::optional<unsigned> number = parse_number<unsigned>(text.substr(slash + 1));
+    if (!number || *number > most) return refuse("the bits are no number from 0 to " + std::to_string(most));
+    bits = *number;
   }
   if (mapped && bits < kV4PrefixBits) return refuse("of a mapped IPv4 address at least 96 bits count");
   if (dotted) bits += kV4PrefixBits;

@@ -1,5 +1,6 @@
 // Addresses, listeners and socket options: one or two system calls each. Any thread.
 #include "io/socket.h"
+#include "base/number.h"
 
 #include <arpa/inet.h>
 #include <linux/sockios.h>
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <system_error>
 
@@ -78,12 +78,9 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text, std::st
   if (!ip) return refuse("what stands before the port is no IPv4 or IPv6 address (names are not resolved)");
   if (bracketed && host.find(':') == host.npos) return refuse("only an IPv6 address stands in brackets");
 
-  SocketAddress address{.ip = *ip};
-  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), address.port);
-  if (code != std::errc() || end != digits.data() + digits.size()) {
-    return refuse("the port is no number from 0 to 65535");
-  }
-  return address;
+  const std::optional<uint16_t> port = parse_number<uint16_t>(digits);
+  if (!port) return refuse("the port is no number from 0 to 65535");
+  return SocketAddress{.ip = *ip, .port = *port};
 }
 
 std::optional<SocketAddress> SocketAddress::from(const sockaddr* address, socklen_t bytes) {

@@ -1,7 +1,6 @@
 #include "protocol/http_url.h"
 
-#include <charconv>
-
+#include "base/number.h"
 #include "protocol/url.h"
 
 namespace ringcast {
@@ -37,11 +36,8 @@ std::optional<HttpUrl> HttpUrl::parse(std::string_view text, std::string* error)
   url.host = host->host;
   if (url.host.starts_with('[')) url.host = url.host.substr(1, url.host.size() - 2);
   if (!host->port.empty()) {
-    const auto [end, problem] =
-        std::from_chars(host->port.data(), host->port.data() + host->port.size(), url.port);
-    if (problem != std::errc() || end != host->port.data() + host->port.size() || url.port == 0) {
-      return refuse("its port is none");
-    }
+    url.port = parse_number<uint16_t>(host->port).value_or(0);
+    if (url.port == 0) return refuse("its port is none");
   }
   return url;
 }

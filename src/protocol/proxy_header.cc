@@ -4,10 +4,10 @@
 #include "protocol/proxy_header.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "base/assert.h"
+#include "base/number.h"
 
 namespace ringcast {
 namespace {
@@ -49,10 +49,7 @@ std::optional<IpAddress> parse_address(std::optional<std::string_view> word, boo
 
 std::optional<uint16_t> parse_port(std::optional<std::string_view> word) {
   if (!word || (word->size() > 1 && word->front() == '0')) return std::nullopt;
-  uint16_t port = 0;
-  const auto [end, code] = std::from_chars(word->data(), word->data() + word->size(), port);
-  if (code != std::errc() || end != word->data() + word->size()) return std::nullopt;
-  return port;
+  return parse_number<uint16_t>(*word);
 }
 
 // Version 1's line without its CRLF. The destination is checked and dropped.

@@ -1,9 +1,8 @@
 #include "shard/socket_id.h"
 
-#include <charconv>
-
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/number.h"
 
 namespace ringcast {
 namespace {
@@ -16,13 +15,6 @@ uint64_t mask_of(uint64_t secret, uint64_t seed) {
 
 void append_hex(std::string& out, uint64_t number) {
   for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[number >> shift & 15];
-}
-
-std::optional<uint64_t> parse_hex(std::string_view digits) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
-  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return number;
 }
 
 }  // namespace
@@ -44,8 +36,8 @@ std::string SocketId::to_string(uint64_t seed) const {
 
 std::optional<SocketId> SocketId::parse(std::string_view text, uint64_t seed) {
   if (text.size() != 2 * kDigits) return std::nullopt;
-  const std::optional<uint64_t> secret = parse_hex(text.substr(0, kDigits));
-  const std::optional<uint64_t> masked = parse_hex(text.substr(kDigits));
+  const std::optional<uint64_t> secret = parse_number<uint64_t>(text.substr(0, kDigits), 16);
+  const std::optional<uint64_t> masked = parse_number<uint64_t>(text.substr(kDigits), 16);
   if (!secret || !masked || *secret == 0) return std::nullopt;
   return SocketId{*masked ^ mask_of(*secret, seed), *secret};
 }
