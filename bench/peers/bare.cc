@@ -1,9 +1,9 @@
 // The bare limit: what the kernel's TCP costs when nobody adds anything. One thread, one
 // epoll, one send(2) for each message to each socket of a room, or with `coalesced` one for
-// all the messages that a single recv brought; on /echo, what one recv brought goes back in
-// one send. No HTTP parser, no checks, no limits, no writability: it answers every request
-// with the one right answer to the load generator's constant key. Not a server, a measuring
-// stick. bare PORT [coalesced]
+// all the messages that a single recv brought; `spinning` never sleeps; on /echo, what one
+// recv brought goes back in one send. No HTTP parser, no checks, no limits, no writability:
+// it answers every request with the one right answer to the load generator's constant key.
+// Not a server, a measuring stick. bare PORT [coalesced|spinning]
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -144,7 +144,10 @@ void readable(Client* client) {
 
 int main(int argc, char** argv) {
   coalesced = argc == 3 && std::string_view(argv[2]) == "coalesced";
-  if (argc != 2 && !coalesced) return std::fputs("usage: bare PORT [coalesced]\n", stderr), 2;
+  const bool spinning = argc == 3 && std::string_view(argv[2]) == "spinning";
+  if (argc != 2 && !coalesced && !spinning) {
+    return std::fputs("usage: bare PORT [coalesced|spinning]\n", stderr), 2;
+  }
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -167,7 +170,7 @@ int main(int argc, char** argv) {
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event);
   for (;;) {
     epoll_event events[256];
-    const int count = epoll_wait(epoll_fd, events, 256, -1);
+    const int count = epoll_wait(epoll_fd, events, 256, spinning ? 0 : -1);
     for (int i = 0; i < count; ++i) {
       if (events[i].data.ptr != nullptr) {
         readable(static_cast<Client*>(events[i].data.ptr));

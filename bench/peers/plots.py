@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 80, 170, 50, 55
 COLOURS = {"ringcast": "#d1495b", "ringcast-spin": "#e58f65", "ringcast-tls": "#a23b72", "bun": "#2e86ab",
-           "bare": "#8d99ae", "bare-coalesced": "#5c677d", "beast": "#6a994e", "ws": "#bc9c22", "nchan": "#3d5a80", "faye": "#9c6644",
-           "rails": "#7b2cbf"}
+           "bare": "#8d99ae", "bare-coalesced": "#5c677d", "bare-spin": "#5c677d", "beast": "#6a994e",
+           "ws": "#bc9c22", "nchan": "#3d5a80", "faye": "#9c6644", "rails": "#7b2cbf"}
 
 
 def middle(row, name, figure=None):
