@@ -1,7 +1,8 @@
 #include "shard/frame_log.h"
 
-#include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <new>
 
 namespace ringcast {
 
@@ -44,24 +45,21 @@ void ChunkPool::release(Chunk chunk) {
 }
 
 FrameLog::~FrameLog() {
-  while (!chunks_.empty()) free_front();
+  while (newest_ != nullptr) free_oldest();
 }
 
 void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix, bool compressed) {
   const size_t payload_bytes = prefix.size() + payload.size() + suffix.size();
   const size_t frame_bytes = frame_header_bytes(payload_bytes) + payload_bytes;
   RC_ASSERT(has_room(frame_bytes));
-  newest_ = head_;
   if (cursors_ == 0) {
     trim();  // what nobody saw lies behind no chunk
     head_ += frame_bytes;
     return;
   }
-  if (chunks_.empty() || chunks_.back().memory.capacity - chunks_.back().size < frame_bytes) {
-    chunks_.push_back({.memory = pool_.acquire(frame_bytes, held_bytes()), .start = head_});
-  }
-  Chunk& chunk = chunks_.back();
-  std::byte* to = chunk.memory.bytes + chunk.size;
+  if (newest_ == nullptr || newest_->capacity - newest_->size < frame_bytes) add_chunk(frame_bytes);
+  Chunk& chunk = *newest_;
+  std::byte* to = chunk.bytes() + chunk.size;
   to += encode_frame_header(to, opcode, payload_bytes, compressed);
   for (Bytes part : {prefix, payload, suffix}) {
     if (part.empty()) continue;
@@ -71,17 +69,37 @@ void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix, 
   // Whoever stood at the head now stands at this frame's first byte.
   chunk.cursors += caught_up_;
   caught_up_ = 0;
+  chunk.newest_frame = head_;
   chunk.size += frame_bytes;
   head_ += frame_bytes;
 }
 
-FrameLog::Chunk& FrameLog::chunk_at(Cursor cursor) {
+void FrameLog::add_chunk(size_t bytes_min) {
+  const ChunkPool::Chunk memory = pool_.acquire(sizeof(Chunk) + bytes_min, held_bytes());
+  auto* const chunk = ::new (static_cast<void*>(memory.bytes)) Chunk{
+      .next = nullptr, .capacity = memory.capacity - sizeof(Chunk), .start = head_, .newest_frame = head_};
+  chunk->next = newest_ == nullptr ? chunk : newest_->next;
+  if (newest_ != nullptr) newest_->next = chunk;
+  newest_ = chunk;
+}
+
+void FrameLog::free_oldest() {
+  Chunk* const chunk = newest_->next;
+  if (chunk == newest_) {
+    newest_ = nullptr;
+  } else {
+    newest_->next = chunk->next;
+  }
+  pool_.release({reinterpret_cast<std::byte*>(chunk), sizeof(Chunk) + chunk->capacity});
+}
+
+FrameLog::Chunk& FrameLog::chunk_at(Cursor cursor) const {
   RC_ASSERT(cursor >= tail() && cursor < head_);
-  // Nearly always the last chunk or the only one; a laggard costs a binary search.
-  if (cursor >= chunks_.back().start) return chunks_.back();
-  const auto after = std::upper_bound(chunks_.begin(), chunks_.end(), cursor,
-                                      [](Cursor at, const Chunk& chunk) { return at < chunk.start; });
-  return *std::prev(after);
+  // Nearly always the newest chunk or the only one; a laggard's is near the oldest.
+  if (cursor >= newest_->start) return *newest_;
+  Chunk* chunk = &oldest();
+  while (cursor >= chunk->end()) chunk = chunk->next;
+  return *chunk;
 }
 
 void FrameLog::leave(Cursor cursor) {
@@ -102,18 +120,11 @@ void FrameLog::move(Cursor from, Cursor to) {
 
 void FrameLog::gather(Cursor cursor, std::vector<iovec>& out) const {
   if (cursor == head_) return;
-  const Chunk* chunk = &chunk_at(cursor);
-  size_t index = static_cast<size_t>(
-      chunk == &chunks_.back()
-          ? chunks_.size() - 1
-          : std::upper_bound(chunks_.begin(), chunks_.end(), cursor,
-                             [](Cursor at, const Chunk& candidate) { return at < candidate.start; }) -
-                chunks_.begin() - 1);
-  for (; index < chunks_.size(); ++index) {
-    const Chunk& part = chunks_[index];
-    const size_t skip = static_cast<size_t>(cursor - part.start);
-    out.push_back({part.memory.bytes + skip, part.size - skip});
-    cursor = part.end();
+  for (Chunk* chunk = &chunk_at(cursor);; chunk = chunk->next) {
+    const size_t skip = static_cast<size_t>(cursor - chunk->start);
+    out.push_back({chunk->bytes() + skip, chunk->size - skip});
+    if (chunk == newest_) return;
+    cursor = chunk->end();
   }
 }
 
@@ -121,10 +132,11 @@ FrameLog::Advance FrameLog::advance(Cursor cursor, size_t sent) const {
   const Cursor reached = cursor + sent;
   RC_ASSERT(reached <= head_);
   Advance result{cursor, {}, 0};
-  while (result.cursor < reached) {
-    const Chunk& chunk = chunk_at(result.cursor);
-    const size_t offset = static_cast<size_t>(result.cursor - chunk.start);
-    const Bytes from_here{chunk.memory.bytes + offset, chunk.size - offset};
+  if (sent == 0) return result;
+  for (const Chunk* chunk = &chunk_at(cursor); result.cursor < reached;) {
+    if (result.cursor == chunk->end()) chunk = chunk->next;
+    const size_t offset = static_cast<size_t>(result.cursor - chunk->start);
+    const Bytes from_here{chunk->bytes() + offset, chunk->size - offset};
     const auto bytes = static_cast<size_t>(frame_bytes(from_here));
     RC_ASSERT(bytes > 0 && bytes <= from_here.size());
     const Cursor frame_end = result.cursor + bytes;
@@ -142,23 +154,20 @@ size_t FrameLog::frames_between(Cursor from, Cursor to) const {
   return advance(from, static_cast<size_t>(to - from)).frames;
 }
 
+// A newest chunk without cursors may go as well: everybody stands at the head.
 void FrameLog::trim() {
-  while (front_chunk_unused() && (chunks_.size() > 1 || all_caught_up())) free_front();
+  while (newest_ != nullptr && oldest().cursors == 0) free_oldest();
 }
 
 FrameLog::Cursor FrameLog::tail_needed(size_t frame_bytes) const {
   // Whole chunks go, so this may free more than asked for.
   Cursor tail = this->tail();
-  for (const Chunk& chunk : chunks_) {
-    if (head_ - tail + frame_bytes <= bytes_max_) break;
-    tail = chunk.end();
+  const Chunk* chunk = newest_;
+  while (tail < head_ && head_ - tail + frame_bytes > bytes_max()) {
+    chunk = chunk->next;
+    tail = chunk->end();
   }
   return tail;
-}
-
-void FrameLog::free_front() {
-  pool_.release(chunks_.front().memory);
-  chunks_.erase(chunks_.begin());
 }
 
 }  // namespace ringcast

@@ -7,6 +7,7 @@
 //   a frame never spans two chunks, so what is sent is contiguous within a chunk
 //   each chunk counts the cursors in it; those at head() are in no chunk, and
 //   caught_up_ counts them
+//   every chunk but the newest ends where the next one starts
 //
 // Chunks are freed in trim() alone, never while a send that reads them may still
 // fall short: the caller trims after it has settled a turn's sends.
@@ -16,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "base/assert.h"
@@ -25,7 +25,8 @@
 
 namespace ringcast {
 
-// Chunks of the common sizes, kept for reuse up to a bound. One per shard.
+// Chunks of the common sizes, kept for reuse up to a bound. One per shard; it also knows
+// what each log may hold, which is the same for all of them.
 class ChunkPool {
  public:
   struct Chunk {
@@ -33,7 +34,12 @@ class ChunkPool {
     size_t capacity = 0;
   };
 
+  explicit ChunkPool(size_t log_bytes_max) : log_bytes_max_(log_bytes_max) {}
+  ChunkPool(const ChunkPool&) = delete;
+  ChunkPool& operator=(const ChunkPool&) = delete;
   ~ChunkPool();
+
+  size_t log_bytes_max() const { return log_bytes_max_; }
 
   // At least `bytes_min`; small for a log's first chunk, larger as it grows.
   Chunk acquire(size_t bytes_min, size_t log_bytes);
@@ -46,6 +52,7 @@ class ChunkPool {
   static constexpr size_t kSizes[] = {4 * 1024, 32 * 1024, 256 * 1024};
   static constexpr size_t kSpareBytesMax = 4 * 1024 * 1024;
 
+  const size_t log_bytes_max_;
   std::vector<std::byte*> spare_[std::size(kSizes)];
   size_t spare_bytes_ = 0;
   size_t held_bytes_ = 0;
@@ -55,20 +62,19 @@ class FrameLog {
  public:
   using Cursor = uint64_t;  // bytes ever appended before this point
 
-  FrameLog(ChunkPool& pool, size_t bytes_max) : pool_(pool), bytes_max_(bytes_max) {}
+  explicit FrameLog(ChunkPool& pool) : pool_(pool) {}
   FrameLog(const FrameLog&) = delete;
   FrameLog& operator=(const FrameLog&) = delete;
   ~FrameLog();
 
   Cursor head() const { return head_; }
-  Cursor tail() const { return chunks_.empty() ? head_ : chunks_.front().start; }
+  Cursor tail() const { return newest_ == nullptr ? head_ : oldest().start; }
   size_t held_bytes() const { return static_cast<size_t>(head_ - tail()); }
-  bool all_caught_up() const { return caught_up_ == cursors_; }
   // Where the newest frame begins; the head if that one is gone.
-  Cursor newest_frame() const { return newest_ < tail() ? head_ : newest_; }
+  Cursor newest_frame() const { return newest_ == nullptr ? head_ : newest_->newest_frame; }
 
-  bool has_room(size_t frame_bytes) const { return held_bytes() + frame_bytes <= bytes_max_; }
-  size_t bytes_max() const { return bytes_max_; }
+  bool has_room(size_t frame_bytes) const { return held_bytes() + frame_bytes <= bytes_max(); }
+  size_t bytes_max() const { return pool_.log_bytes_max(); }
 
   // Appends one frame whose payload is the three parts in a row, `compressed` or not. Only when
   // has_room(), and not between queuing a send and settling it. Without cursors
@@ -105,32 +111,36 @@ class FrameLog {
   // Frees what no cursor needs any more.
   void trim();
 
-  // Drops the oldest chunk, whose cursors the caller has just removed.
-  bool front_chunk_unused() const { return !chunks_.empty() && chunks_.front().cursors == 0; }
-
   // The position up to which the log must be dropped for a frame of that size to fit.
   Cursor tail_needed(size_t frame_bytes) const;
 
  private:
+  // Stands at the front of its own memory, its frames behind it.
   struct Chunk {
-    ChunkPool::Chunk memory;
+    Chunk* next;           // the one that follows; the newest's is the oldest
+    size_t capacity;       // for frames
     Cursor start;          // position of its first byte
+    Cursor newest_frame;   // position of its last frame
     size_t size = 0;       // bytes written
     uint32_t cursors = 0;  // cursors in [start, start + size)
+
     Cursor end() const { return start + size; }
+    std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
+    const std::byte* bytes() const { return reinterpret_cast<const std::byte*>(this + 1); }
   };
 
-  Chunk& chunk_at(Cursor cursor);
-  const Chunk& chunk_at(Cursor cursor) const { return const_cast<FrameLog*>(this)->chunk_at(cursor); }
-  void free_front();
+  Chunk& oldest() const { return *newest_->next; }
+  Chunk& chunk_at(Cursor cursor) const;
+  void add_chunk(size_t bytes_min);
+  void free_oldest();
 
   ChunkPool& pool_;
-  const size_t bytes_max_;
-  std::vector<Chunk> chunks_;  // few, and of most logs none: a deque holds 600 bytes even then
+  Chunk* newest_ = nullptr;  // of a ring; most logs hold nothing
   Cursor head_ = 0;
-  Cursor newest_ = 0;
   uint32_t cursors_ = 0;
   uint32_t caught_up_ = 0;
 };
+
+static_assert(sizeof(FrameLog) == 32);
 
 }  // namespace ringcast

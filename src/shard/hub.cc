@@ -13,7 +13,7 @@
 
 namespace ringcast {
 
-Hub::Hub(Shard& shard) : shard_(shard) {
+Hub::Hub(Shard& shard) : shard_(shard), chunks_(shard.limits().frame_log_bytes) {
   const ShardIndex shards = shard.context().mailboxes.shards();
   deferred_.resize(shards);
   bells_.resize(shards, false);
@@ -48,8 +48,8 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
 
   StreamLog* log = stream->find_log(identifier, connection.window_bits());
   if (log == nullptr) {
-    stream->logs.push_back(std::make_unique<StreamLog>(*stream, chunks_, shard_.limits().frame_log_bytes,
-                                                       identifier, connection.window_bits()));
+    stream->logs.push_back(
+        std::make_unique<StreamLog>(*stream, chunks_, identifier, connection.window_bits()));
     log = stream->logs.back().get();
   }
 

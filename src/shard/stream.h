@@ -83,9 +83,8 @@ class SubscriberRing {
 // subscribed under one identifier, or all raw sockets; apart from them those who take
 // the same compressed, once for all of them.
 struct StreamLog {
-  StreamLog(Stream& stream, ChunkPool& pool, size_t bytes_max, ChannelIdentifierRef identifier,
-            uint8_t window_bits)
-      : stream(stream), identifier(std::move(identifier)), window_bits(window_bits), bytes(pool, bytes_max) {}
+  StreamLog(Stream& stream, ChunkPool& pool, ChannelIdentifierRef identifier, uint8_t window_bits)
+      : stream(stream), identifier(std::move(identifier)), window_bits(window_bits), bytes(pool) {}
 
   bool cable() const { return static_cast<bool>(identifier); }
 
@@ -123,7 +122,7 @@ struct StreamLog {
 };
 
 // Where everybody has a stream of their own, this is paid for each of them.
-static_assert(sizeof(StreamLog) <= 184);
+static_assert(sizeof(StreamLog) == 144);
 
 struct Stream {
   explicit Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}

@@ -156,7 +156,7 @@ TEST(SubscriberRing, NobodyDueIsSkippedOrMovedPastTheHand) {
 }
 
 TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
-  ChunkPool pool;
+  ChunkPool pool(1024);
   ChannelIdentifierTable identifiers;
   const auto raw = ChannelIdentifierRef();
   const auto chat = identifiers.find_or_decode(R"({"channel":"Chat"})");
@@ -164,7 +164,7 @@ TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
   const auto other = identifiers.find_or_decode(R"({"channel":"Other"})");
   Stream stream("s", 1);
   for (const ChannelIdentifierRef& identifier : {raw, chat, spaced}) {
-    stream.logs.push_back(std::make_unique<StreamLog>(stream, pool, 1024, identifier, uint8_t{0}));
+    stream.logs.push_back(std::make_unique<StreamLog>(stream, pool, identifier, uint8_t{0}));
   }
   EXPECT_EQ(stream.find_log(raw, 0), stream.logs[0].get());
   EXPECT_EQ(stream.find_log(chat, 0), stream.logs[1].get());
