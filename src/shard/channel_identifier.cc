@@ -7,6 +7,15 @@
 
 namespace ringcast {
 
+const std::string& ChannelIdentifier::broadcast_prefix() const {
+  if (!prefix) {
+    std::string made = BroadcastEnvelope(text).prefix;
+    made.shrink_to_fit();
+    prefix = std::make_unique<const std::string>(std::move(made));
+  }
+  return *prefix;
+}
+
 ChannelIdentifierRef::~ChannelIdentifierRef() {
   if (identifier_ == nullptr || --identifier_->references > 0) return;
   identifier_->table.known_.erase(identifier_);

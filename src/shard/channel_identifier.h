@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -18,10 +19,13 @@ class ChannelIdentifierTable;
 struct ChannelIdentifier {
   ChannelIdentifierTable& table;
   uint32_t references;
-  const std::string text;  // as decoded from the command
-  const Json params;       // an object that names its channel
+  const std::string text;                                       // as decoded from the command
+  const Json params;                                            // an object that names its channel
+  mutable std::unique_ptr<const std::string> prefix = nullptr;  // see broadcast_prefix()
 
   std::string_view channel() const { return params["channel"].text(); }
+  // What stands before a payload. Made when first asked for: many are never sent anything.
+  const std::string& broadcast_prefix() const;
 };
 
 // Null on raw routes.

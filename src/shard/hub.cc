@@ -47,11 +47,7 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
   }
 
   StreamLog* log = stream->find_log(identifier, connection.window_bits());
-  if (log == nullptr) {
-    stream->logs.push_back(
-        std::make_unique<StreamLog>(*stream, chunks_, identifier, connection.window_bits()));
-    log = stream->logs.back().get();
-  }
+  if (log == nullptr) log = &stream->add_log(chunks_, identifier, connection.window_bits());
 
   Subscription& subscription = subscriptions_[subscriptions_.acquire(Subscription{
       .connection = connection, .log = *log, .cursor = log->bytes.join(), .owner = owner, .position = 0})];
@@ -72,7 +68,7 @@ void Hub::unsubscribe(Subscription& subscription) {
   shard_.counters().subscriptions.set(subscriptions_.size());
   if (log.subscribers.size() > 0) return;
   erase_log(log);
-  if (stream.logs.empty()) drop_stream(stream);
+  if (stream.logs == nullptr) drop_stream(stream);
 }
 
 size_t Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason reason) {
@@ -90,8 +86,8 @@ void Hub::erase_log(StreamLog& log) {
   } else if (log.walking) {
     walk_.erase(std::find(walk_.begin(), walk_.end(), &log));
   }
-  auto& logs = log.stream.logs;
-  logs.erase(std::find_if(logs.begin(), logs.end(), [&](const auto& owned) { return owned.get() == &log; }));
+  lap_checks_.erase(&log);
+  log.stream.erase_log(log);
 }
 
 void Hub::drop_stream(Stream& stream) {
@@ -325,7 +321,7 @@ bool Hub::deliver(Delivery& delivery) {
     stream->live = true;
     // subscription_live() may call an embedder, who may unsubscribe: collect first.
     std::vector<SlotId> waiting;
-    for (const auto& log : stream->logs) {
+    for (const StreamLog* log = stream->logs.get(); log != nullptr; log = log->next.get()) {
       log->subscribers.for_each([&](Subscription& subscription) { waiting.push_back(subscription.id()); });
     }
     for (const SlotId id : waiting) {
@@ -347,27 +343,29 @@ bool Hub::deliver(Delivery& delivery) {
   // All logs or none: a message half delivered would be taken for delivered. All are asked
   // even when one has to wait, so that the graces of readers in several run side by side.
   bool fits = true;
-  for (size_t i = 0; i < stream->logs.size();) {
-    switch (make_room(*stream->logs[i], message, json)) {
+  for (StreamLog* log = stream->logs.get(); log != nullptr;) {
+    switch (make_room(*log, message, json)) {
       case Room::fits:
-        ++i;
+        log = log->next.get();
         break;
       case Room::wait:
         fits = false;
-        ++i;
+        log = log->next.get();
         break;
       case Room::lapped:
         // Whoever was lapped may have been the last subscriber of a log, or of the stream.
         if (streams_.find(delivery.stream) == nullptr) return true;
         fits = true;
-        i = 0;
+        log = stream->logs.get();
         break;
     }
   }
   if (!fits) return false;
   Connection* const excluded = message.excluded() ? excluded_from(message) : nullptr;
   if (excluded != nullptr) excluded->leave_logs_of(*stream);
-  for (const auto& log : stream->logs) append(*log, message, json);
+  for (StreamLog* log = stream->logs.get(); log != nullptr; log = log->next.get()) {
+    append(*log, message, json);
+  }
   if (excluded != nullptr) excluded->skip_to_head_of(*stream);
   if (StageLatency* const stages = shard_.stages()) note_fanned_out(*stages, *stream, message, json);
   return true;
@@ -383,7 +381,7 @@ Connection* Hub::excluded_from(const Message& message) const {
 
 void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message, Bytes json) {
   const Instant now = stages.fanned_out(message);
-  for (const auto& log : stream.logs) {
+  for (StreamLog* log = stream.logs.get(); log != nullptr; log = log->next.get()) {
     if (!payload_for(*log, message, json)) continue;  // it took nothing
     if (!log->rounds) log->rounds = std::make_unique<UnfinishedRounds>();
     log->rounds->appended(log->due(), now);
@@ -441,7 +439,7 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   if (log.bytes.has_room(frame_bytes)) {
     // Whoever stood in the way does so no more: the next time may be about others, who had
     // their grace long since.
-    log.lap_check = {};
+    lap_checks_.erase(&log);
     return Room::fits;
   }
 
@@ -450,24 +448,25 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
     retry_at_ = shard_.now();
     return Room::wait;
   }
-  if (shard_.now() < log.lap_check) {
-    retry_at_ = std::min(retry_at_, log.lap_check);
+  const auto check = lap_checks_.find(&log);
+  if (check != lap_checks_.end() && shard_.now() < check->second) {
+    retry_at_ = std::min(retry_at_, check->second);
     return Room::wait;
   }
 
   if (lap(log, log.bytes.tail_needed(frame_bytes))) return Room::lapped;
-  retry_at_ = std::min(retry_at_, log.lap_check);
+  retry_at_ = std::min(retry_at_, lap_checks_[&log]);
   return Room::wait;
 }
 
 // Those who stand in the way of a new tail meet their policy, if they may be lapped by
-// now. False: nobody may, and log.lap_check says when to ask again. If true, the log may
+// now. False: nobody may, and lap_checks_ says when to ask again. If true, the log may
 // be gone.
 bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
   const Instant now = shard_.now();
   std::vector<ConnectionId> too_slow;
   bool moved = false;
-  log.lap_check = kNever;
+  Instant check = kNever;
   log.subscribers.for_each([&](Subscription& subscription) {
     if (subscription.cursor >= tail) return;
     Connection& connection = subscription.connection;
@@ -489,7 +488,7 @@ bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
     if (ripe > now) {
       // Looked at more often than once a grace: what its kernel took early must not be
       // found late, and buy another whole one from then on.
-      log.lap_check = std::min({log.lap_check, ripe, now + shard_.limits().lap_grace / 8 + milliseconds(1)});
+      check = std::min({check, ripe, now + shard_.limits().lap_grace / 8 + milliseconds(1)});
     } else if (subscription.policy() == LapPolicy::close) {
       too_slow.push_back(connection.id());
     } else {
@@ -497,8 +496,11 @@ bool Hub::lap(StreamLog& log, FrameLog::Cursor tail) {
       moved = true;
     }
   });
-  if (too_slow.empty() && !moved) return false;
-  log.lap_check = {};  // those it was for are out of the way: the next time is another matter
+  if (too_slow.empty() && !moved) {
+    lap_checks_[&log] = check;
+    return false;
+  }
+  lap_checks_.erase(&log);  // those it was for are out of the way: the next time is another matter
   // The log may be gone after any of these.
   for (const ConnectionId id : too_slow) {
     if (Connection* connection = shard_.find(id)) connection->close_too_slow();

@@ -154,6 +154,8 @@ class Hub {
 
   std::unordered_map<std::string, Home, StringHash, std::equal_to<>> homes_;
 
+  std::unordered_map<const StreamLog*, Instant> lap_checks_;  // of full logs: no cursor can be lapped before
+
   std::deque<StreamLog*> walk_;                     // those of no rule
   std::vector<CoalescedWalk> coalesced_;            // by rule of Limits::coalescing; never resized
   std::vector<std::deque<ShardRequest>> deferred_;  // by shard: no room in the lane yet

@@ -1,5 +1,8 @@
 #include "shard/stream.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "base/assert.h"
 #include "shard/connection.h"
 
@@ -9,32 +12,50 @@ LapPolicy Subscription::policy() const {
   return log.stream.policy.value_or(connection.lap_policy());
 }
 
+SubscriberRing::~SubscriberRing() {
+  if (!alone()) delete[] members_;
+}
+
+void SubscriberRing::reallocate(uint32_t capacity) {
+  const std::unique_ptr<Subscription*[]> before(alone() ? nullptr : members_);
+  if (capacity > 1) {
+    auto** const to = new Subscription*[capacity];
+    std::copy_n(members_, size_, to);
+    members_ = to;
+    capacity_ = capacity;
+  } else {
+    only_ = size_ == 0 ? nullptr : before[0];
+    members_ = &only_;
+  }
+}
+
 void SubscriberRing::add(Subscription& subscription) {
   // The newcomer stands at the head and is due no visit. Where the round wraps past
   // the end it lands among those still due: one more step then reaches the last of them.
-  if (hand_ + due_ > members_.size()) ++due_;
-  subscription.position = static_cast<uint32_t>(members_.size());
-  members_.push_back(&subscription);
+  if (hand_ + due_ > size_) ++due_;
+  subscription.position = size_;
+  if (size_ == capacity()) reallocate(2 * size_);
+  members_[size_++] = &subscription;
 }
 
 void SubscriberRing::remove(Subscription& subscription) {
-  RC_ASSERT(subscription.position < members_.size() && members_[subscription.position] == &subscription);
+  RC_ASSERT(subscription.position < size_ && members_[subscription.position] == &subscription);
   members_[subscription.position] = nullptr;
   ++holes_;
   // Half holes at most: compaction costs what the removals before it paid for.
-  if (holes_ * 2 > members_.size()) compact();
+  if (holes_ * 2 > size_) compact();
 }
 
 Subscription* SubscriberRing::step() {
   RC_ASSERT(due_ > 0);
   --due_;
   Subscription* const met = members_[hand_];
-  if (++hand_ == members_.size()) hand_ = 0;
+  if (++hand_ == size_) hand_ = 0;
   return met;
 }
 
 void SubscriberRing::compact() {
-  const auto n = static_cast<uint32_t>(members_.size());
+  const uint32_t n = size_;
   uint32_t kept = 0;
   uint32_t before_hand = 0;
   uint32_t still_due = 0;
@@ -47,28 +68,41 @@ void SubscriberRing::compact() {
     member->position = kept;
     members_[kept++] = member;
   }
-  members_.resize(kept);
+  size_ = kept;
   holes_ = 0;
   due_ = still_due;
   hand_ = before_hand == kept ? 0 : before_hand;
-  if (members_.capacity() > 4 * members_.size() + 64) members_.shrink_to_fit();
+  if (!alone() && (kept <= 1 || capacity_ > 4 * kept + 64)) reallocate(kept);
 }
 
-void StreamLog::make_prefix() const {
-  prefix_ = BroadcastEnvelope(identifier->text).prefix;
-  prefix_.shrink_to_fit();
+// One by one: each would else end the next in its own destructor, thousands deep.
+Stream::~Stream() {
+  while (logs) logs = std::move(logs->next);
 }
 
 StreamLog* Stream::find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits) {
-  for (const auto& log : logs) {
-    if (log->window_bits == window_bits && log->identifier == identifier) return log.get();
+  for (StreamLog* log = logs.get(); log != nullptr; log = log->next.get()) {
+    if (log->window_bits == window_bits && log->identifier == identifier) return log;
   }
   return nullptr;
 }
 
+StreamLog& Stream::add_log(ChunkPool& pool, const ChannelIdentifierRef& identifier, uint8_t window_bits) {
+  std::unique_ptr<StreamLog>* end = &logs;
+  while (*end) end = &(*end)->next;
+  *end = std::make_unique<StreamLog>(*this, pool, identifier, window_bits);
+  return **end;
+}
+
+void Stream::erase_log(StreamLog& log) {
+  std::unique_ptr<StreamLog>* link = &logs;
+  while (link->get() != &log) link = &(*link)->next;
+  *link = std::move(log.next);
+}
+
 size_t Stream::cable_logs() const {
   size_t count = 0;
-  for (const auto& log : logs) count += log->cable();
+  for (const StreamLog* log = logs.get(); log != nullptr; log = log->next.get()) count += log->cable();
   return count;
 }
 

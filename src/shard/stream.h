@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/slab.h"
 #include "base/time.h"
@@ -45,35 +44,50 @@ static_assert(sizeof(Subscription) == 40);
 // is due one visit, beginning where the hand stands, so that those at the end of a
 // long walk already get the newer messages in the same send.
 //
-// Invariant: members_[(hand_ + i) % n] for i < due_ are the slots still to be
+// Invariant: members_[(hand_ + i) % size_] for i < due_ are the slots still to be
 // visited. Removal leaves a hole and never moves anyone past the hand.
 class SubscriberRing {
  public:
+  SubscriberRing() : only_(nullptr), members_(&only_) {}
+  SubscriberRing(const SubscriberRing&) = delete;
+  SubscriberRing& operator=(const SubscriberRing&) = delete;
+  ~SubscriberRing();
+
   void add(Subscription& subscription);
   void remove(Subscription& subscription);
 
   // An append: everyone is due again.
-  void start_round() { due_ = static_cast<uint32_t>(members_.size()); }
+  void start_round() { due_ = size_; }
   bool round_done() const { return due_ == 0; }
   size_t due() const { return due_; }  // steps to the end of the round
-  size_t steps_of_round() const { return members_.size(); }
+  size_t steps_of_round() const { return size_; }
 
   // One step of the hand: whom it met, or null at a hole. Only while a round is on.
   Subscription* step();
 
-  size_t size() const { return members_.size() - holes_; }
+  size_t size() const { return size_ - holes_; }
 
   template <class F>
   void for_each(F f) const {
-    for (size_t i = 0; i < members_.size(); ++i) {
+    for (uint32_t i = 0; i < size_; ++i) {
       if (members_[i] != nullptr) f(*members_[i]);
     }
   }
 
  private:
+  bool alone() const { return members_ == &only_; }
+  uint32_t capacity() const { return alone() ? 1 : capacity_; }
+  // Changes it: to another size on the heap, or from there to a single one.
+  void reallocate(uint32_t capacity);
   void compact();
 
-  std::vector<Subscription*> members_;
+  // A single subscriber needs no memory of its own, and a step no question where it is.
+  union {
+    Subscription* only_;
+    uint32_t capacity_;  // where members_ points elsewhere
+  };
+  Subscription** members_;
+  uint32_t size_ = 0;  // with holes
   uint32_t hand_ = 0;
   uint32_t due_ = 0;
   uint32_t holes_ = 0;
@@ -93,15 +107,11 @@ struct StreamLog {
     return frame_header_bytes(whole) + whole;
   }
 
-  // What surrounds a payload. Made when first asked for: most streams of one subscriber
-  // are never sent anything.
-  const std::string& prefix() const {
-    if (cable() && prefix_.empty()) make_prefix();
-    return prefix_;
-  }
   // Steps of the hand until everybody has been met who is due a visit now.
   size_t due() const { return subscribers.due() + (waiting ? subscribers.steps_of_round() : 0); }
 
+  // What surrounds a payload.
+  std::string_view prefix() const { return cable() ? identifier->broadcast_prefix() : std::string_view(); }
   std::string_view suffix() const { return cable() ? BroadcastEnvelope::suffix : std::string_view(); }
 
   Stream& stream;
@@ -113,22 +123,20 @@ struct StreamLog {
   FrameLog bytes;
   SubscriberRing subscribers;
   std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured
-  Instant lap_check{};                       // no cursor can be lapped before
-
- private:
-  void make_prefix() const;
-
-  mutable std::string prefix_;
+  std::unique_ptr<StreamLog> next;           // of the same stream, oldest first
 };
 
 // Where everybody has a stream of their own, this is paid for each of them.
-static_assert(sizeof(StreamLog) == 144);
+static_assert(sizeof(StreamLog) == 104);
 
 struct Stream {
-  explicit Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
+  Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
+  ~Stream();
 
   // Without an identifier: that of raw sockets.
   StreamLog* find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits);
+  StreamLog& add_log(ChunkPool& pool, const ChannelIdentifierRef& identifier, uint8_t window_bits);
+  void erase_log(StreamLog& log);
   size_t cable_logs() const;
 
   SlotId id() const { return Slab<Stream>::id_of(*this); }
@@ -140,7 +148,7 @@ struct Stream {
   CoalescedWalk* coalesced = nullptr;  // what serves it, if a rule of Limits::coalescing names it
   // Few: one for raw sockets and one per distinct identifier, which for most
   // applications is one.
-  std::vector<std::unique_ptr<StreamLog>> logs;
+  std::unique_ptr<StreamLog> logs;
 };
 
 }  // namespace ringcast
