@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/glob.h"
 #include "base/utf8.h"
@@ -28,10 +29,9 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
                              const ChannelIdentifierRef& identifier, bool& live) {
   Stream* stream = nullptr;
   if (const auto found = by_name_.find(name); found != by_name_.end()) {
-    stream = &streams_[found->second];
+    stream = *found;
   } else {
-    const SlotId id = streams_.acquire(name, hash64(name));
-    stream = &streams_[id];
+    stream = &streams_[streams_.acquire(name)];
     for (const StreamPolicy& rule : shard_.limits().stream_policies) {
       if (!glob_match(rule.pattern, name)) continue;
       stream->policy = rule.policy;
@@ -41,7 +41,7 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     const auto rule = std::ranges::find_if(
         coalescing, [&](const Coalescing& each) { return glob_match(each.pattern, name); });
     if (rule != coalescing.end()) stream->coalesced = &coalesced_[rule - coalescing.begin()];
-    by_name_.emplace(stream->name, id);
+    by_name_.insert(stream);
     shard_.counters().streams.set(streams_.size());
     request(*stream, ShardRequest::Kind::subscribe);
   }
@@ -92,7 +92,7 @@ void Hub::erase_log(StreamLog& log) {
 
 void Hub::drop_stream(Stream& stream) {
   request(stream, ShardRequest::Kind::unsubscribe);
-  by_name_.erase(stream.name);
+  by_name_.erase(&stream);
   streams_.release(stream.id());
   shard_.counters().streams.set(streams_.size());
 }
@@ -158,7 +158,7 @@ bool Hub::has_room_for(const std::vector<size_t>& per_home) {
 }
 
 bool Hub::hand_over(int descriptor, bool tls, ShardIndex to) {
-  ShardRequest request{.kind = ShardRequest::Kind::adopt, .descriptor = descriptor, .tls = tls};
+  ShardRequest request{.kind = ShardRequest::Kind::adopt, .tls = tls, .descriptor = descriptor};
   return push(to, request);
 }
 
@@ -170,10 +170,8 @@ bool Hub::push(ShardIndex to, ShardRequest& request) {
 }
 
 void Hub::request(Stream& stream, ShardRequest::Kind kind) {
-  const ShardIndex home = shard_.home_of(stream.hash);
-  ShardRequest request{.kind = kind,
-                       .stream = stream.id(),
-                       .message = Message::create(stream.name, stream.hash, PayloadKind::text, {})};
+  const ShardIndex home = shard_.home_of(hash64(stream.name.text()));
+  ShardRequest request{.kind = kind, .stream = stream.id(), .name = stream.name};
   if (deferred_[home].empty() && push(home, request)) return;
   deferred_[home].push_back(std::move(request));
   ++deferred_count_;
@@ -208,16 +206,10 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
     case ShardRequest::Kind::subscribe:
       return listen(request, from);
     case ShardRequest::Kind::unsubscribe: {
-      const auto home = homes_.find(request.message->stream());
+      const auto home = homes_.find(request.name);
       RC_ASSERT(home != homes_.end());
-      const auto is_it = [&](const Home::Listener& listener) {
-        return listener.shard == from && listener.stream == request.stream;
-      };
-      const size_t erased = std::erase_if(home->second.listeners, is_it);
-      RC_ASSERT(erased == 1);
-      std::erase_if(home->second.unacknowledged, is_it);
-      if (home->second.listeners.empty()) {
-        if (Engine* const engine = shard_.context().engine) engine->unsubscribe(home->first);
+      if (!home->second.remove({from, request.stream})) {
+        if (Engine* const engine = shard_.context().engine) engine->unsubscribe(request.name.text());
         homes_.erase(home);
       }
       return true;
@@ -229,22 +221,52 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
   return true;
 }
 
+void Hub::Home::add(const Listener& listener) {
+  if (first == Listener{}) {
+    first = listener;
+  } else {
+    open_rest().listeners.push_back(listener);
+  }
+}
+
+bool Hub::Home::remove(const Listener& listener) {
+  if (rest) std::erase(rest->unacknowledged, listener);
+  if (first != listener) {
+    RC_ASSERT(rest);
+    const size_t erased = std::erase(rest->listeners, listener);
+    RC_ASSERT(erased == 1);
+  } else if (!rest || rest->listeners.empty()) {
+    return false;
+  } else {
+    first = rest->listeners.front();
+    rest->listeners.erase(rest->listeners.begin());
+  }
+  drop_empty_rest();
+  return true;
+}
+
+Hub::Home::Rest& Hub::Home::open_rest() {
+  if (!rest) rest = std::make_unique<Rest>();
+  return *rest;
+}
+
+void Hub::Home::drop_empty_rest() {
+  if (rest && rest->listeners.empty() && rest->ticket == 0) rest = nullptr;
+}
+
 bool Hub::listen(ShardRequest& request, ShardIndex from) {
   // The acknowledgement needs room like any delivery.
   if (shard_.context().mailboxes.deliveries(shard_.index(), from).free() == 0) return false;
-  const std::string_view name = request.message->stream();
   const Home::Listener listener{from, request.stream};
-  auto home = homes_.find(name);
-  if (home == homes_.end()) {
-    home = homes_.emplace(std::string(name), Home{}).first;
-    if (Engine* const engine = shard_.context().engine) {
-      home->second.ticket = ++tickets_;
-      engine->subscribe(name, home->second.ticket);
-    }
+  const auto [found, is_new] = homes_.try_emplace(request.name);
+  Home& home = found->second;
+  home.add(listener);
+  if (Engine* const engine = shard_.context().engine; engine != nullptr && is_new) {
+    home.open_rest().ticket = ++tickets_;
+    engine->subscribe(request.name.text(), tickets_);
   }
-  home->second.listeners.push_back(listener);
-  if (home->second.ticket != 0) {
-    home->second.unacknowledged.push_back(listener);
+  if (home.rest && home.rest->ticket != 0) {
+    home.rest->unacknowledged.push_back(listener);
     return true;
   }
   const bool acknowledged = acknowledge(listener);
@@ -260,13 +282,15 @@ bool Hub::acknowledge(const Home::Listener& listener) {
 }
 
 void Hub::carried(std::string_view stream, uint64_t ticket) {
-  const auto home = homes_.find(stream);
-  if (home == homes_.end() || home->second.ticket != ticket) return;
-  home->second.ticket = 0;
-  for (const Home::Listener& listener : home->second.unacknowledged) {
+  const auto found = homes_.find(stream);
+  if (found == homes_.end()) return;
+  Home& home = found->second;
+  if (!home.rest || home.rest->ticket != ticket) return;
+  home.rest->ticket = 0;
+  for (const Home::Listener& listener : std::exchange(home.rest->unacknowledged, {})) {
     if (!acknowledgements_.empty() || !acknowledge(listener)) acknowledgements_.push_back(listener);
   }
-  home->second.unacknowledged.clear();
+  home.drop_empty_rest();
 }
 
 // It has its place; those of internal channels are for the server itself.
@@ -295,19 +319,21 @@ bool Hub::take_publish(MessageRef& message) {
     return true;  // nobody listens: published, to nobody
   }
   Mailboxes& mailboxes = shard_.context().mailboxes;
-  for (const Home::Listener& listener : home->second.listeners) {
+  bool room = true;
+  home->second.for_each_listener([&](const Home::Listener& listener) {
     auto& lane = mailboxes.deliveries(shard_.index(), listener.shard);
-    if (lane.size() == lane.capacity()) return false;
-  }
+    if (lane.size() == lane.capacity()) room = false;
+  });
+  if (!room) return false;
   message->number(++home->second.offset);
   if (stages != nullptr) stages->numbered(*message);
   count_publish(*message);
-  for (const Home::Listener& listener : home->second.listeners) {
+  home->second.for_each_listener([&](const Home::Listener& listener) {
     const bool pushed = mailboxes.deliveries(shard_.index(), listener.shard)
                             .try_push(Delivery{.stream = listener.stream, .message = message});
     RC_ASSERT(pushed);
     bells_[listener.shard] = true;
-  }
+  });
   message = {};
   return true;
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/hash.h"
@@ -109,17 +110,37 @@ class Hub {
   size_t home_streams() const { return homes_.size(); }
 
  private:
-  // What the home knows of a stream while anybody listens to it.
+  // What the home knows of a stream while anybody listens to it: mostly that one shard does.
   struct Home {
-    uint64_t offset = 0;  // of the last message numbered
     struct Listener {
-      ShardIndex shard;
+      ShardIndex shard = 0;
       SlotId stream;  // in that shard's hub
+
+      friend bool operator==(const Listener&, const Listener&) = default;
     };
-    std::vector<Listener> listeners;
-    std::vector<Listener> unacknowledged;  // of those: waiting for the engine
-    uint64_t ticket = 0;  // of our subscribe to the engine; 0: it has the stream, or there is none
+    struct Rest {
+      std::vector<Listener> listeners;       // but the first
+      std::vector<Listener> unacknowledged;  // of all: waiting for the engine
+      uint64_t ticket = 0;  // of our subscribe to the engine; 0: it has the stream, or there is none
+    };
+
+    void add(const Listener& listener);
+    // False: it was the last.
+    bool remove(const Listener& listener);
+    template <class F>
+    void for_each_listener(F f) const {
+      f(first);
+      if (!rest) return;
+      for (const Listener& listener : rest->listeners) f(listener);
+    }
+    Rest& open_rest();
+    void drop_empty_rest();
+
+    uint64_t offset = 0;         // of the last message numbered
+    Listener first;              // has listened for longest
+    std::unique_ptr<Rest> rest;  // while there is more to know
   };
+  static_assert(sizeof(Home) == 32);
 
   void request(Stream& stream, ShardRequest::Kind kind);
   bool push(ShardIndex to, ShardRequest& request);
@@ -150,9 +171,9 @@ class Hub {
 
   Slab<Stream> streams_;
   Slab<Subscription> subscriptions_;
-  std::unordered_map<std::string_view, SlotId, StringHash, std::equal_to<>> by_name_;  // keys: Stream::name
+  std::unordered_set<Stream*, StreamNameHash, StreamNameEqual> by_name_;
 
-  std::unordered_map<std::string, Home, StringHash, std::equal_to<>> homes_;
+  std::unordered_map<StreamName, Home, StreamNameHash, StreamNameEqual> homes_;
 
   std::unordered_map<const StreamLog*, Instant> lap_checks_;  // of full logs: no cursor can be lapped before
 

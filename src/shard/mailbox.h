@@ -19,6 +19,7 @@
 #include "base/spsc_ring.h"
 #include "io/backend.h"
 #include "shard/message.h"
+#include "shard/stream_name.h"
 
 namespace ringcast {
 
@@ -27,16 +28,18 @@ using ShardIndex = uint16_t;
 struct ShardRequest {
   enum class Kind : uint8_t {
     publish,      // `message`
-    subscribe,    // `message` carries the stream's name alone; `stream` names the asker's side
+    subscribe,    // `name`: the stream's; `stream` is what the asker calls it
     unsubscribe,  // likewise
     adopt,        // `descriptor`: an accepted socket handed over for balance; `tls`: it speaks TLS
   };
   Kind kind;
-  int descriptor = -1;
   bool tls = false;
+  int descriptor = -1;
   SlotId stream = {};
+  StreamName name = {};
   MessageRef message = {};
 };
+static_assert(sizeof(ShardRequest) == 32);
 
 struct Delivery {
   // The receiving shard's own name of the stream. A stale one is from before an

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include "base/slab.h"
@@ -15,6 +14,7 @@
 #include "shard/frame_log.h"
 #include "shard/limits.h"
 #include "shard/stage_latency.h"
+#include "shard/stream_name.h"
 
 namespace ringcast {
 
@@ -130,7 +130,7 @@ struct StreamLog {
 static_assert(sizeof(StreamLog) == 104);
 
 struct Stream {
-  Stream(std::string_view name, uint64_t hash) : name(name), hash(hash) {}
+  explicit Stream(std::string_view name) : name(name) {}
   ~Stream();
 
   // Without an identifier: that of raw sockets.
@@ -141,8 +141,7 @@ struct Stream {
 
   SlotId id() const { return Slab<Stream>::id_of(*this); }
 
-  const std::string name;
-  const uint64_t hash;
+  const StreamName name;
   bool live = false;                   // the home has acknowledged: what is numbered from now on comes here
   std::optional<LapPolicy> policy;     // if a StreamPolicy names this stream
   CoalescedWalk* coalesced = nullptr;  // what serves it, if a rule of Limits::coalescing names it
@@ -150,5 +149,10 @@ struct Stream {
   // applications is one.
   std::unique_ptr<StreamLog> logs;
 };
+static_assert(sizeof(Stream) == 32);
+
+inline std::string_view stream_name_of(const Stream* stream) {
+  return stream->name.text();
+}
 
 }  // namespace ringcast

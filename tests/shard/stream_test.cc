@@ -162,7 +162,7 @@ TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
   const auto chat = identifiers.find_or_decode(R"({"channel":"Chat"})");
   const auto spaced = identifiers.find_or_decode(R"({"channel": "Chat"})");
   const auto other = identifiers.find_or_decode(R"({"channel":"Other"})");
-  Stream stream("s", 1);
+  Stream stream("s");
   std::vector<StreamLog*> logs;
   for (const ChannelIdentifierRef& identifier : {raw, chat, spaced}) {
     logs.push_back(&stream.add_log(pool, identifier, 0));
@@ -185,7 +185,7 @@ TEST(Stream, LogsAreToldApartByKindAndIdentifier) {
 TEST(Stream, EndsWithAnyNumberOfLogs) {
   ChunkPool pool(1024);
   const auto identifier = ChannelIdentifierRef();
-  Stream stream("s", 1);
+  Stream stream("s");
   // Each before those that are there: add_log() looks for the end.
   for (int i = 0; i < 1'000'000; ++i) {
     auto log = std::make_unique<StreamLog>(stream, pool, identifier, uint8_t{0});
