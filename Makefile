@@ -78,7 +78,8 @@ flags_asan    := -O1 -g1 -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitiz
                  -fno-sanitize=vptr -fno-sanitize-recover=all
 flags_tsan    := -O1 -g1 -fsanitize=thread
 ifdef is_clang
-  flags_asan += -fsanitize=fuzzer-no-link # edge counters: cheap, and libFuzzer needs them
+  # Edge counters: cheap, and libFuzzer needs them. Those of libraries are not ours to reach.
+  flags_asan += -fsanitize=fuzzer-no-link -fsanitize-coverage-ignorelist=tests/fuzz/libraries.ignore
 else
   # GCC warns at every fence that it does not model them, and sees uninitialized values
   # in what its own instrumentation does to std::optional.

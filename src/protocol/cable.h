@@ -85,8 +85,8 @@ void append_refreshed(std::string& out, bool confirmed);
 // takes it for false and never comes back. An empty reason is written as null.
 void append_disconnect(std::string& out, std::string_view reason, bool reconnect);
 
-// The constant bytes around a payload for one identifier, made once per frame
-// log: prefix + payload + suffix is what append_message() writes.
+// The constant bytes around a payload for one identifier, made once for it: prefix +
+// payload + suffix is what append_message() writes.
 struct BroadcastEnvelope {
   explicit BroadcastEnvelope(std::string_view identifier);
 
