@@ -1,13 +1,13 @@
 #include "app/declared_reader.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <functional>
 #include <optional>
 #include <utility>
 
 #include "app/stream_reach.h"
-#include "base/number.h"
 #include "ringcast/server.h"
 
 // As in option_table.cc: errors are values.
@@ -581,8 +581,8 @@ std::optional<uint64_t> DeclarationReader::read_bytes(const toml::node& node, co
     if (digits.ends_with("KiB")) factor = 1 << 10;
     if (digits.ends_with("MiB")) factor = 1 << 20;
     if (factor > 1) digits.remove_suffix(3);
-    bytes = parse_number<uint64_t>(digits).value_or(0);
-    if (bytes > kBytesMax) bytes = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bytes);
+    if (error != std::errc() || end != digits.data() + digits.size() || bytes > kBytesMax) bytes = 0;
     bytes *= factor;
   }
   if (bytes >= 1 && bytes <= kBytesMax) return bytes;
@@ -604,7 +604,8 @@ std::optional<RateLimit> DeclarationReader::read_rate(const toml::node& node, co
       if (!digits.ends_with(suffix)) continue;
       rate.period = period;
       digits.remove_suffix(suffix.size());
-      rate.count = parse_number<uint64_t>(digits).value_or(0);
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rate.count);
+      if (error != std::errc() || end != digits.data() + digits.size()) rate.count = 0;
       break;
     }
   }
