@@ -33,9 +33,6 @@ class CableSession final : public Session {
   ServerCore& core() const { return definition().core; }
   Logger& logger() const { return core().logger(); }
 
-  // Within connect().
-  void reject() { rejected_ = true; }
-
  private:
   CallResult connect(const Exchange& exchange) override;
   bool renew(std::string_view token) override;
@@ -60,7 +57,6 @@ class CableSession final : public Session {
   void recognized(std::string_view identifiers);
   std::unique_ptr<Channel> make(std::string_view name, const std::function<std::unique_ptr<Channel>()>& make);
 
-  bool rejected_ = false;
   std::unique_ptr<CableConnection> connection_;
   std::shared_ptr<RpcSession> rpc_;
 };
@@ -89,7 +85,7 @@ void CableSession::decide(const Exchange& exchange) {
     if (!allowed(request)) return refuse(data, "the route's authorize() said no");
   }
   connection_->connect(request);
-  if (rejected_) return refuse(data, "the connection's connect() said no");
+  if (connection_->rejected()) return refuse(data, "the connection's connect() said no");
   if (definition().tags) {
     for (const std::string& tag : definition().tags(request, *connection_)) connection_->add_tags({tag});
   } else {
@@ -390,7 +386,7 @@ void CableConnection::identify(std::string_view name, Json value) {
 }
 
 void CableConnection::reject_unauthorized() {
-  session_->reject();
+  description().rejected = true;
 }
 
 std::string CableConnection::socket_id() const {

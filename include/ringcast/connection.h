@@ -85,8 +85,10 @@ class CableConnection {
   struct Description {
     Json identifiers = Json::object();
     std::vector<std::string> tags;
+    bool rejected = false;
   };
   Description& description();
+  bool rejected() const { return description_ && description_->rejected; }
 
   internal::CableSession* session_ = nullptr;
   std::unique_ptr<Description> description_;

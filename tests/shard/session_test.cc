@@ -1,6 +1,8 @@
 // The Action Cable conversation: what is answered, in which order, and when.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/sim/world.h"
 
 namespace ringcast {
@@ -68,6 +70,32 @@ TEST(Session, SubscribesCoalesceWhilePending) {
   EXPECT_EQ(calls(world, "subscribed"), 1u);
   world.settle();
   EXPECT_EQ(client.count(confirmation(chat_room(room))), 1u);
+}
+
+TEST(Session, ChannelsComeAndGoInAnyOrder) {
+  World world({});
+  Client& client = world.open_cable();
+  // The first, one in the middle, the last, and all of them in turn.
+  const std::vector<std::vector<size_t>> leaving = {{0}, {2}, {4}, {0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}};
+  size_t heard = 0;
+  for (const std::vector<size_t>& order : leaving) {
+    std::set<size_t> there = {0, 1, 2, 3, 4};
+    for (const size_t i : there) client.subscribe(chat_room(std::to_string(i)));
+    world.settle();
+    for (const size_t left : order) {
+      client.unsubscribe(chat_room(std::to_string(left)));
+      there.erase(left);
+      for (size_t i = 0; i < 5; ++i) {
+        client.perform(chat_room(std::to_string(i)), R"({"action":"receive","message":1})");
+      }
+      world.settle();
+      heard += there.size();
+      EXPECT_EQ(calls(world, "receive"), heard) << "of " << there.size() << " channels";
+    }
+    for (const size_t i : there) client.unsubscribe(chat_room(std::to_string(i)));
+    world.settle();
+    EXPECT_EQ(world.scripts().open_channels, 0);
+  }
 }
 
 // Confirm only once live; and whatever is published once the client has read the confirm
