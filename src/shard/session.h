@@ -73,9 +73,6 @@ class SessionChannel {
  protected:
   SessionChannel(Session& session, ChannelIdentifierRef identifier);
 
-  // subscribed() runs.
-  bool in_subscribed() const { return in_subscribed_; }
-
  private:
   friend class Session;
   friend class ChannelList;
