@@ -26,10 +26,14 @@ class CableSession final : public Session {
  public:
   CableSession(Connection& connection, const Route& route) : Session(connection, route) {}
   ~CableSession() override {
-    if (rpc_) rpc_->ended();
+    if (rpc()) rpc()->ended();
   }
 
   CableConnection& connection() { return *connection_; }
+
+  // Whether a channel of its has a receive() of its own, or the base class's was reached.
+  bool received = false;
+
   ServerCore& core() const { return definition().core; }
   Logger& logger() const { return core().logger(); }
 
@@ -57,12 +61,21 @@ class CableSession final : public Session {
   void recognized(std::string_view identifiers);
   std::unique_ptr<Channel> make(std::string_view name, const std::function<std::unique_ptr<Channel>()>& make);
 
+  // Of one about which an application is asked.
+  struct Asking final : Extra {
+    std::shared_ptr<RpcSession> rpc;
+  };
+  std::unique_ptr<Extra> make_extra() override { return std::make_unique<Asking>(); }
+  RpcSession* rpc() const {
+    const Extra* const known = known_extra();
+    return known == nullptr ? nullptr : static_cast<const Asking*>(known)->rpc.get();
+  }
+
   std::unique_ptr<CableConnection> connection_;
-  std::shared_ptr<RpcSession> rpc_;
 };
 
 // A hundred thousand sessions pay 100 KB for each byte.
-static_assert(sizeof(CableSession) == 88);
+static_assert(sizeof(CableSession) == 72);
 
 CallResult CableSession::connect(const Exchange& exchange) {
   return guarded(logger(), "connect", [&] { decide(exchange); });
@@ -113,7 +126,7 @@ void CableSession::name_connection() {
 
 // Who has been identified here, or by a token of AnyCable's, comes in unasked.
 void CableSession::ask_application(const RequestData& data) {
-  rpc_ = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
+  static_cast<Asking&>(extra()).rpc = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
   std::string identifiers;
   for (const auto& [name, value] : connection_->identifiers().members()) {
     if (!names_somebody(value)) continue;
@@ -134,8 +147,8 @@ void CableSession::ask_application(const RequestData& data) {
       if (ext) identifiers = *ext;
     }
   }
-  if (!identifiers.empty()) return rpc_->known_as(std::move(identifiers));
-  rpc_->connect([this](std::string_view told) { recognized(told); });
+  if (!identifiers.empty()) return rpc()->known_as(std::move(identifiers));
+  rpc()->connect([this](std::string_view told) { recognized(told); });
 }
 
 // By the application, in JSON that names who it is.
@@ -215,7 +228,7 @@ bool CableSession::renew(std::string_view token) {
   const TokenAlone credentials(jwt, identity.cookies, now_unix_ms);
   // AnyCable's tokens name the connection by their ext.
   const auto ext = jwt.claims["ext"].as_string();
-  bool same = rpc_ && definition().identifiers.empty() && ext && *ext == rpc_->identifiers();
+  bool same = rpc() && definition().identifiers.empty() && ext && *ext == rpc()->identifiers();
   for (const IdentifierDefinition& definition : definition().identifiers) {
     if (!definition.source) return false;
     if (!definition.source->needs_jwt()) continue;
@@ -232,7 +245,7 @@ void CableSession::disconnected() {
   if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
   }
-  if (rpc_) rpc_->ended();
+  if (rpc()) rpc()->ended();
 }
 
 // --- Channels -----------------------------------------------------------------------
@@ -253,18 +266,17 @@ class CableChannel final : public SessionChannel {
 
   // Whether the class has one of its own.
   bool receive(const Json& data) {
-    received_ = true;
+    session().received = true;
     channel_->receive(data);
-    return received_;
+    return session().received;
   }
   // The base class's was reached.
-  void nothing_received() { received_ = false; }
+  void nothing_received() { session().received = false; }
 
   void call_periodically(std::chrono::milliseconds interval, std::function<void()> callback) {
     constexpr std::chrono::milliseconds kShortest(10);
-    if (!periodics_) periodics_ = std::make_unique<std::vector<std::function<void()>>>();
-    periodics_->push_back(std::move(callback));
-    periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics_->size() - 1));
+    periodics().push_back(std::move(callback));
+    periodically(std::max(interval, kShortest), static_cast<uint32_t>(periodics().size() - 1));
   }
 
   // Where that cannot be, a subscription that begins is rejected.
@@ -307,19 +319,23 @@ class CableChannel final : public SessionChannel {
   }
 
   CallResult timer(uint32_t index) override {
-    return guarded(logger(), "periodically", [&] { (*periodics_)[index](); });
+    return guarded(logger(), "periodically", [&] { periodics()[index](); });
   }
 
   Logger& logger() const { return session().logger(); }
 
-  bool received_ = false;
+  struct Calling final : Extra {
+    std::vector<std::function<void()>> periodics;  // by the index given to the session
+  };
+  std::unique_ptr<Extra> make_extra() override { return std::make_unique<Calling>(); }
+  std::vector<std::function<void()>>& periodics() { return static_cast<Calling&>(extra()).periodics; }
+
   const ChannelDefinition* const definition_;
   std::unique_ptr<Channel> channel_;
-  std::unique_ptr<std::vector<std::function<void()>>> periodics_;  // by the index given to the session
 };
 
 // A hundred thousand subscriptions pay 100 KB for each byte.
-static_assert(sizeof(CableChannel) == 72);
+static_assert(sizeof(CableChannel) == 56);
 
 std::unique_ptr<Session> CableGate::make_session(Connection& connection, const Route& route) {
   return std::make_unique<CableSession>(connection, route);
@@ -343,8 +359,8 @@ std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef 
   }
   const auto found = definition().channels.find(name);
   if (found == definition().channels.end()) {
-    if (rpc_ && !is_stream_channel(core().identity(), name, identifier->params)) {
-      return rpc_->make_channel(*this, std::move(identifier));
+    if (rpc() && !is_stream_channel(core().identity(), name, identifier->params)) {
+      return rpc()->make_channel(*this, std::move(identifier));
     }
     return make_stream_channel(core().identity(), *this, std::move(identifier));
   }

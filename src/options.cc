@@ -13,6 +13,7 @@
 #include "options_parts.h"
 #include "ringcast/option_table.h"
 #include "rpc_service.h"
+#include "shard/limits.h"
 
 namespace ringcast {
 namespace {
@@ -168,7 +169,7 @@ void OptionTable::add_server(Options& o) {
   section("Limits on conversations");
   number("max-message-bytes", "BYTES", o.max_message_bytes, {128, kGiB}, "a message from a client",
          {"1009", "ringcast_ended_total{reason=\"too_big\"}"});
-  number("subscriptions-per-connection", "N", o.subscriptions_per_connection, {1, 1 << 20},
+  number("subscriptions-per-connection", "N", o.subscriptions_per_connection, {1, Limits::kSubscriptionsMax},
          "streams, and channels, of one connection", {"reject_subscription", "ringcast_rejects_total"});
   number("identifier-bytes", "BYTES", o.identifier_bytes, {64, 1 << 20}, "an Action Cable identifier",
          {"reject_subscription", "ringcast_rejects_total"});

@@ -38,14 +38,16 @@ class RawSession final : public RawSocket, public WebSocket {
 
   const Json& identifiers() const {
     static const Json kNone = Json::object();
-    return description_ ? description_->identifiers : kNone;
+    return description() ? description()->identifiers : kNone;
   }
 
   void add_tag(std::string_view tag) {
-    std::string& tags = description().tags;
+    std::string& tags = describe().tags;
     tags.append(tags.empty() ? "[" : " [").append(tag).append("]");
   }
-  std::string_view tags() const { return description_ ? description_->tags : std::string_view(); }
+  std::string_view tags() const { return description() ? description()->tags : std::string_view(); }
+
+  std::unique_ptr<Data>& data() { return describe().data; }
 
  private:
   CallResult opened() override;
@@ -56,22 +58,20 @@ class RawSession final : public RawSocket, public WebSocket {
   // Only its make_socket() makes one of these.
   const WebSocketGate& gate() const { return static_cast<const WebSocketGate&>(*route().websocket); }
 
-  // Of those of whom anything was said.
-  struct Description {
+  // Of those of whom anything was said, or with whom the embedder has left something.
+  struct Description final : Extra {
     Json identifiers = Json::object();
     std::optional<int64_t> expires_unix_ms;
     std::string tags;
+    std::unique_ptr<Data> data;
   };
-  Description& description() {
-    if (!description_) description_ = std::make_unique<Description>();
-    return *description_;
-  }
-
-  std::unique_ptr<Description> description_;
+  std::unique_ptr<Extra> make_extra() override { return std::make_unique<Description>(); }
+  Description& describe() { return static_cast<Description&>(extra()); }
+  const Description* description() const { return static_cast<const Description*>(known_extra()); }
 };
 
 // A hundred thousand sockets pay 100 KB for each byte.
-static_assert(sizeof(RawSession) == 56);
+static_assert(sizeof(RawSession) == 40);
 
 bool WebSocketGate::identify(const RequestData& data, Json& identifiers) const {
   for (const IdentifierSource& source : core_.identity().sources) {
@@ -129,13 +129,13 @@ RawSession::RawSession(Connection& connection, const Route& route, const Exchang
     : RawSocket(connection, route, exchange) {
   if (bearer == nullptr) return;
   auto& found = static_cast<RawBearer&>(*bearer);
-  description().identifiers = std::move(found.identifiers);
-  description().expires_unix_ms = found.expires_unix_ms;
+  describe().identifiers = std::move(found.identifiers);
+  describe().expires_unix_ms = found.expires_unix_ms;
 }
 
 CallResult RawSession::opened() {
-  if (description_) {
-    if (description_->expires_unix_ms) expire_at(*description_->expires_unix_ms);
+  if (const Description* const known = description()) {
+    if (known->expires_unix_ms) expire_at(*known->expires_unix_ms);
     // Before anything is sent: whoever is in can be disconnected.
     identify(connection_identifier(identifiers()));
   }
@@ -184,6 +184,10 @@ internal::RawSession& WebSocket::session() {
 }
 const internal::RawSession& WebSocket::session() const {
   return static_cast<const internal::RawSession&>(*this);
+}
+
+std::unique_ptr<WebSocket::Data>& WebSocket::held_data() {
+  return session().data();
 }
 
 void WebSocket::send(Text text) {

@@ -88,9 +88,10 @@ class WebSocket {
   // socket. One type per socket: another one throws std::logic_error.
   template <class T>
   T& data() {
-    if (!data_) data_ = std::make_unique<DataOf<T>>();
-    if (data_->type != typeid(T)) throw std::logic_error("WebSocket::data is asked for as two types");
-    return static_cast<DataOf<T>&>(*data_).value;
+    std::unique_ptr<Data>& data = held_data();
+    if (!data) data = std::make_unique<DataOf<T>>();
+    if (data->type != typeid(T)) throw std::logic_error("WebSocket::data is asked for as two types");
+    return static_cast<DataOf<T>&>(*data).value;
   }
 
   // Tags stand on every line this socket logs.
@@ -118,8 +119,7 @@ class WebSocket {
   // What it is a part of.
   internal::RawSession& session();
   const internal::RawSession& session() const;
-
-  std::unique_ptr<Data> data_;
+  std::unique_ptr<Data>& held_data();
 };
 
 // What a route does. Everything may be left out: a text or binary message nobody

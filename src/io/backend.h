@@ -28,7 +28,8 @@
 //
 // At most one operation of a kind is armed on a descriptor at a time, and a turn holds
 // at most one send per descriptor: after one that fell short, a second would leave a
-// gap. Nothing is submitted on a descriptor after its close.
+// gap. Nothing is submitted on a descriptor after its close, and what is armed on one
+// has one token.
 //
 // Lifetime of lent bytes: until the *next* turn() returns. So a send may go
 // straight out of a receive buffer, and nobody gives buffers back by hand.

@@ -74,6 +74,13 @@ EpollBackend::Socket& EpollBackend::socket(int fd) {
   return sockets_[index];
 }
 
+void EpollBackend::arm(Socket& socket, bool& armed, Token token) {
+  RC_ASSERT(!armed && (!socket.armed() || socket.token == token));
+  socket.token = token;
+  armed = true;
+  ++in_flight_;
+}
+
 void EpollBackend::submit(const Submission& submission) {
   const int fd = submission.fd;
   Socket& socket = this->socket(fd);
@@ -127,7 +134,6 @@ void EpollBackend::send(const Submission& submission) {
 }
 
 void EpollBackend::connect(int fd, Socket& socket, const Submission& submission) {
-  RC_ASSERT(!socket.connect_armed);
   int error = 0;
   if (::connect(fd, static_cast<const sockaddr*>(submission.data), static_cast<socklen_t>(submission.size)) !=
       0) {
@@ -137,40 +143,30 @@ void EpollBackend::connect(int fd, Socket& socket, const Submission& submission)
   if (error == -EINPROGRESS || error == -EINTR) {
     error = watch(fd, socket, EPOLLOUT);
     if (error == 0) {
-      socket.writing = submission.token;
-      socket.connect_armed = true;
-      ++in_flight_;
-      return;
+      return arm(socket, socket.connect_armed, submission.token);
     }
   }
   complete(Operation::connect, submission.token, error);
 }
 
 void EpollBackend::arm_reading(int fd, Socket& socket, Operation operation, Token token) {
-  bool& armed = operation == Operation::recv ? socket.recv_armed : socket.accept_armed;
-  RC_ASSERT(!socket.recv_armed && !socket.accept_armed);  // they share a token
   if ((socket.interest & EPOLLIN) == 0) {
     // If there is something to read already, registering brings the first edge.
     if (const int error = watch(fd, socket, EPOLLIN | EPOLLRDHUP); error != 0) {
       return complete(operation, token, error);
     }
   }
-  socket.reading = token;
-  armed = true;
-  ++in_flight_;
+  arm(socket, operation == Operation::recv ? socket.recv_armed : socket.accept_armed, token);
   if (socket.readable) push_ready(fd, socket);
 }
 
 void EpollBackend::arm_poll(int fd, Socket& socket, Token token) {
-  RC_ASSERT(!socket.poll_armed && !socket.connect_armed);  // they share a token
   // Also when EPOLLOUT is watched already: the call makes epoll look again, and so
   // brings the edge that came before anybody waited for it.
   if (const int error = watch(fd, socket, EPOLLOUT); error != 0) {
     return complete(Operation::poll_writable, token, error);
   }
-  socket.writing = token;
-  socket.poll_armed = true;
-  ++in_flight_;
+  arm(socket, socket.poll_armed, token);
 }
 
 void EpollBackend::cancel_reading(Socket& socket, Operation operation) {
@@ -178,14 +174,14 @@ void EpollBackend::cancel_reading(Socket& socket, Operation operation) {
   if (!armed) return;
   armed = false;
   --in_flight_;
-  complete(operation, socket.reading, -ECANCELED);
+  complete(operation, socket.token, -ECANCELED);
 }
 
 void EpollBackend::cancel_poll(Socket& socket) {
   if (!socket.poll_armed) return;
   socket.poll_armed = false;
   --in_flight_;
-  complete(Operation::poll_writable, socket.writing, -ECANCELED);
+  complete(Operation::poll_writable, socket.token, -ECANCELED);
 }
 
 void EpollBackend::close(int fd, Socket& socket, const Submission& submission) {
@@ -194,7 +190,7 @@ void EpollBackend::close(int fd, Socket& socket, const Submission& submission) {
   cancel_poll(socket);
   if (socket.connect_armed) {
     --in_flight_;
-    complete(Operation::connect, socket.writing, -ECANCELED);
+    complete(Operation::connect, socket.token, -ECANCELED);
   }
   // By hand: a close alone would leave it registered if a forked child holds it too.
   if (socket.interest != 0) epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
@@ -287,12 +283,12 @@ void EpollBackend::take_event(int fd, uint32_t events) {
     int error = 0;
     socklen_t bytes = sizeof error;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
-    complete(Operation::connect, socket.writing, -error);
+    complete(Operation::connect, socket.token, -error);
   }
   if (socket.poll_armed) {
     socket.poll_armed = false;
     --in_flight_;
-    complete(Operation::poll_writable, socket.writing, 0);
+    complete(Operation::poll_writable, socket.token, 0);
   }
 }
 
@@ -322,7 +318,7 @@ bool EpollBackend::read(int fd, Socket& socket) {
     // A short read has emptied the socket, and what comes later brings an edge of its
     // own; but a FIN or an error announced with this data brings none.
     if (static_cast<size_t>(count) < room.size() && !socket.hung_up) socket.readable = false;
-    complete(Operation::recv, socket.reading, static_cast<int32_t>(count), true,
+    complete(Operation::recv, socket.token, static_cast<int32_t>(count), true,
              arena_.lend(static_cast<size_t>(count)));
     return socket.readable;
   }
@@ -332,7 +328,7 @@ bool EpollBackend::read(int fd, Socket& socket) {
   }
   socket.recv_armed = false;
   --in_flight_;
-  complete(Operation::recv, socket.reading, count == 0 ? 0 : -errno);
+  complete(Operation::recv, socket.token, count == 0 ? 0 : -errno);
   return false;
 }
 
@@ -342,7 +338,7 @@ bool EpollBackend::accept(int fd, Socket& socket) {
   for (unsigned accepted = 0; accepted < kAcceptsMax; ++accepted) {
     const int peer = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (peer >= 0) {
-      complete(Operation::accept, socket.reading, peer, true);
+      complete(Operation::accept, socket.token, peer, true);
     } else if (errno == EAGAIN) {
       socket.readable = false;
       return false;
@@ -350,7 +346,7 @@ bool EpollBackend::accept(int fd, Socket& socket) {
       // As io_uring does, an error ends the accept; connections that wait stay where they are.
       socket.accept_armed = false;
       --in_flight_;
-      complete(Operation::accept, socket.reading, -errno);
+      complete(Operation::accept, socket.token, -errno);
       return false;
     }
   }

@@ -85,6 +85,14 @@ UringBackend::Socket& UringBackend::socket(int fd) {
   return sockets_[index];
 }
 
+// The socket on which `submission` arms something, or which it closes.
+UringBackend::Socket& UringBackend::socket_for(const Submission& submission) {
+  Socket& socket = this->socket(submission.fd);
+  RC_ASSERT((socket.armed == 0 && !socket.recv_waiting) || socket.token == submission.token);
+  socket.token = submission.token;
+  return socket;
+}
+
 // An empty entry of the batch under way, which is submitted first if it is full or if
 // what it can post, with `completions_max` more, might not find room.
 io_uring_sqe* UringBackend::next_entry(unsigned completions_max) {
@@ -110,28 +118,24 @@ void UringBackend::submit(const Submission& submission, size_t index) {
       io_uring_sqe* entry = next_entry(queue_entries_);
       io_uring_prep_multishot_accept(entry, fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::accept), static_cast<uint64_t>(fd)));
-      socket.reading = submission.token;
-      return arm(socket, Kind::accept);
+      return arm(socket_for(submission), Kind::accept);
     }
     case Operation::connect: {
       io_uring_sqe* entry = next_entry(1);
       io_uring_prep_connect(entry, fd, static_cast<const sockaddr*>(submission.data),
                             static_cast<socklen_t>(submission.size));
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::connect), static_cast<uint64_t>(fd)));
-      socket.writing = submission.token;
-      return arm(socket, Kind::connect);
+      return arm(socket_for(submission), Kind::connect);
     }
     case Operation::poll_writable: {
       io_uring_sqe* entry = next_entry(1);
       io_uring_prep_poll_add(entry, fd, POLLOUT);
       io_uring_sqe_set_data64(entry, pack(uint8_t(Kind::poll), static_cast<uint64_t>(fd)));
-      socket.writing = submission.token;
-      return arm(socket, Kind::poll);
+      return arm(socket_for(submission), Kind::poll);
     }
     case Operation::recv:
       RC_ASSERT((socket.armed & uint8_t(Kind::recv)) == 0 && !socket.recv_waiting);
-      socket.reading = submission.token;
-      socket.recv_waiting = true;
+      socket_for(submission).recv_waiting = true;
       recvs_.push_back(fd);
       return;
     case Operation::shutdown:
@@ -147,8 +151,7 @@ void UringBackend::submit(const Submission& submission, size_t index) {
       if ((socket.armed & uint8_t(Kind::accept)) != 0) cancel(fd, Kind::accept);
       return;
     case Operation::close:
-      socket.close = submission.token;
-      socket.reset = submission.reset;
+      socket_for(submission).reset = submission.reset;
       return close(fd, socket);
   }
 }
@@ -202,10 +205,7 @@ void UringBackend::submit_wake_read() {
 }
 
 void UringBackend::arm(Socket& socket, Kind kind) {
-  // Those of one direction share a token.
-  constexpr uint8_t kReading = uint8_t(Kind::recv) | uint8_t(Kind::accept);
-  const bool reading = (uint8_t(kind) & kReading) != 0;
-  RC_ASSERT((socket.armed & (reading ? kReading : uint8_t(~kReading))) == 0);
+  RC_ASSERT((socket.armed & uint8_t(kind)) == 0);
   socket.armed |= uint8_t(kind);
   ++in_flight_;
 }
@@ -222,7 +222,7 @@ void UringBackend::cancel(int fd, Kind kind) {
 void UringBackend::cancel_recv(int fd, Socket& socket) {
   if (socket.recv_waiting) {
     socket.recv_waiting = false;
-    complete(Operation::recv, socket.reading, -ECANCELED);
+    complete(Operation::recv, socket.token, -ECANCELED);
   } else if ((socket.armed & uint8_t(Kind::recv)) != 0) {
     cancel(fd, Kind::recv);
   }
@@ -233,7 +233,7 @@ void UringBackend::close(int fd, Socket& socket) {
   socket.closing = true;
   ++in_flight_;
   if (socket.armed == 0) {
-    after_batch_.push_back(Submission::close(fd, socket.close));
+    after_batch_.push_back(Submission::close(fd, socket.token));
     return;
   }
   io_uring_sqe* entry = next_entry(5);  // its own, and one for each kind armed
@@ -358,20 +358,20 @@ void UringBackend::take(const io_uring_cqe& cqe) {
     --in_flight_;
   }
   if (kind == Kind::recv) {
-    complete(Operation::recv, socket.reading, cqe.res, more, buffers_->take(cqe.flags, cqe.res));
+    complete(Operation::recv, socket.token, cqe.res, more, buffers_->take(cqe.flags, cqe.res));
   } else if (kind == Kind::accept) {
-    complete(Operation::accept, socket.reading, cqe.res, more);
+    complete(Operation::accept, socket.token, cqe.res, more);
   } else if (kind == Kind::connect) {
-    complete(Operation::connect, socket.writing, cqe.res);
+    complete(Operation::connect, socket.token, cqe.res);
   } else {
-    complete(Operation::poll_writable, socket.writing, std::min(cqe.res, 0));
+    complete(Operation::poll_writable, socket.token, std::min(cqe.res, 0));
   }
-  if (socket.closing && socket.armed == 0) after_batch_.push_back(Submission::close(fd, socket.close));
+  if (socket.closing && socket.armed == 0) after_batch_.push_back(Submission::close(fd, socket.token));
 }
 
 void UringBackend::finish_close(int fd, Socket& socket) {
   RC_ASSERT(socket.closing && socket.armed == 0);
-  const Token token = socket.close;
+  const Token token = socket.token;
   if (socket.reset) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);

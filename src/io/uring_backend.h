@@ -58,22 +58,21 @@ class UringBackend final : public Backend {
 
   // What is armed on one descriptor, and for whom.
   struct Socket {
-    Token reading;  // of its recv; a listener's accept
-    Token writing;  // of its poll for writability; before that its connect
-    Token close;
+    Token token;                // of what is armed, or of the close
     uint8_t armed = 0;          // bits of Kind in the kernel's hands
     bool recv_waiting = false;  // to be armed at the end of this turn
     bool closing = false;
     bool reset = false;
   };
   // A hundred thousand connections pay 100 KB for each byte.
-  static_assert(sizeof(Socket) == 32);
+  static_assert(sizeof(Socket) == 16);
 
   UringBackend() = default;
   // Makes the ring with exactly `features`; 0 or -errno.
   int open(const BackendOptions& options, UringFeatures features);
 
   Socket& socket(int fd);
+  Socket& socket_for(const Submission& submission);
   io_uring_sqe* next_entry(unsigned completions_max);
   void submit(const Submission& submission, size_t index);
   void submit_send(const Submission& submission, size_t index);

@@ -68,16 +68,14 @@ void WebSocketReader::start_over(uint64_t message_bytes_max) {
 }
 
 std::unique_ptr<WebSocketReader> ReaderPool::acquire(uint64_t message_bytes_max) {
-  if (spare_.empty()) return std::make_unique<WebSocketReader>(message_bytes_max);
-  std::unique_ptr<WebSocketReader> reader = std::move(spare_.back());
-  spare_.pop_back();
+  std::unique_ptr<WebSocketReader> reader = spares_.acquire(message_bytes_max);
   reader->start_over(message_bytes_max);
   return reader;
 }
 
 void ReaderPool::release(std::unique_ptr<WebSocketReader> reader) {
   RC_ASSERT(reader->remembers_nothing());
-  if (spare_.size() < kSpareMax) spare_.push_back(std::move(reader));
+  spares_.release(std::move(reader));
 }
 
 uint32_t WebSocketReader::message_bytes_max() const {

@@ -30,9 +30,9 @@
 #include <cstdlib>
 #include <memory>
 #include <string_view>
-#include <vector>
 
 #include "base/bytes.h"
+#include "base/spares.h"
 #include "base/utf8.h"
 #include "protocol/frame.h"
 #include "protocol/frame_parser.h"
@@ -134,8 +134,7 @@ class ReaderPool {
   void release(std::unique_ptr<WebSocketReader> reader);
 
  private:
-  static constexpr size_t kSpareMax = 256;
-  std::vector<std::unique_ptr<WebSocketReader>> spare_;
+  Spares<WebSocketReader> spares_;
 };
 
 }  // namespace ringcast

@@ -12,26 +12,24 @@ namespace ringcast {
 
 Connection::Connection(Shard& shard, int fd, uint64_t number, IpAddress peer,
                        std::shared_ptr<const TlsContext> tls)
-    : lap_policy_(shard.limits().lap_policy),
-      fd_(fd),
-      shard_(shard),
-      tls_(tls ? std::make_unique<TlsLink>(std::move(tls)) : nullptr),
-      number_(number),
-      peer_(peer) {}
+    : lap_policy_(shard.limits().lap_policy), fd_(fd), shard_(shard), number_(number), peer_(peer) {
+  if (tls) activity().tls = std::make_unique<TlsLink>(std::move(tls));
+}
 
 Connection::~Connection() {
   RC_ASSERT(subscriptions_ == nullptr);
-  shard_.timers().cancel(*this);
+  shard_.connection_timers().cancel(*this);
   if (address_counted_) shard_.context().addresses.remove(peer_);
-  if (tls_ && tls_->engine().handshake_done()) shard_.counters().tls_connections.subtract();
-  shard_.counters().outbox_bytes.subtract(outbox_counted_);
-  shard_.counters().input_bytes.subtract(input_counted_);
+  if (!activity_) return;
+  if (tls() != nullptr && tls()->engine().handshake_done()) shard_.counters().tls_connections.subtract();
+  shard_.counters().outbox_bytes.subtract(activity_->outbox_counted);
+  shard_.counters().input_bytes.subtract(activity_->input_counted);
 }
 
 void Connection::start() {
   phase_ = std::make_unique<HttpPhase>(*this, shard_.admission_status());
   http()->transport_peer = peer_;
-  http()->secure = tls_ != nullptr;
+  http()->secure = tls() != nullptr;
   http()->request_since = heard_at_ = shard_.now();
   if (shard_.context().proxy_protocol && shard_.context().proxies.contains(peer_)) {
     http()->proxy = std::make_unique<ProxyHeaderParser>();
@@ -134,8 +132,8 @@ void Connection::evict() {
     shed("memory", "the server is short of memory", EndReason::memory, DropReason::evicted);
     // An unfinished message may be what was wanted back.
     peer_done_ = true;
-    reader_.reset();
-    if (impeded_) impeded_->held = {};
+    if (activity_) activity_->reader.reset();
+    if (Impeded* const impeded = impediments()) impeded->held = {};
     count_input();
   } else {
     terminate(state_ == State::closing ? end_reason_ : EndReason::memory, true);
@@ -172,20 +170,26 @@ size_t Connection::backlog_bytes() const {
 }
 
 size_t Connection::input_bytes() const {
-  return (impeded_ ? impeded_->held.capacity() : 0) + (tls_ ? tls_->waiting.capacity() : 0) +
-         (reader_ ? reader_->held_bytes() : 0) + (http() ? http()->exchange.held_bytes() : 0);
+  const size_t of_request = http() ? http()->exchange.held_bytes() : 0;
+  if (!activity_) return of_request;
+  return of_request + (impediments() ? impediments()->held.capacity() : 0) +
+         (tls() ? tls()->waiting.capacity() : 0) + (reader() ? reader()->held_bytes() : 0);
 }
 
 void Connection::count_input() {
   const auto bytes = static_cast<uint32_t>(std::min<size_t>(input_bytes(), UINT32_MAX));
-  shard_.counters().input_bytes.add(uint64_t{bytes} - input_counted_);  // unsigned: a difference either way
-  input_counted_ = bytes;
+  if (bytes == 0 && !activity_) return;
+  uint32_t& counted = activity().input_counted;
+  shard_.counters().input_bytes.add(uint64_t{bytes} - counted);  // unsigned: a difference either way
+  counted = bytes;
+  rest();
 }
 
 void Connection::drop_unbegun_output() {
-  if (!outbox_ || outbox_->data.empty()) return;
+  Outbox* const outbox = this->outbox();
+  if (outbox == nullptr || outbox->data.empty()) return;
   shard_.counters().dropped_for(DropReason::connection_ended).add();
-  outbox_->data.clear();
+  outbox->data.clear();
 }
 
 void Connection::drain() {
@@ -242,7 +246,7 @@ void Connection::output_done() {
   }
   if (!peer_done_ && !fin_received_) return;
   if (!fin_sent_) {
-    if (tls_ && tls_->say_goodbye()) {
+    if (tls() && tls()->say_goodbye()) {
       shard_.mark_dirty(*this);
       return;  // and comes back when that has left
     }
@@ -272,8 +276,8 @@ void Connection::terminate(EndReason why, bool reset) {
   counters.ended_by(why).add();
   if (raw() != nullptr) counters.websockets.subtract();
   if (cable() != nullptr) counters.sessions.subtract();
-  if (outbox_ && was_open) counters.dropped_for(DropReason::connection_ended).add();
-  shard_.timers().cancel(*this);
+  if (outbox() && was_open) counters.dropped_for(DropReason::connection_ended).add();
+  shard_.connection_timers().cancel(*this);
   close_submitted_ = true;
   shard_.submit(Submission::close(fd_, token_of(id()), reset));
 }
@@ -304,19 +308,19 @@ void Connection::schedule() {
       if (const Session* const session = cable()) due = std::min(due, session->beat_due);
       break;
     case State::closing:
-      if (impeded_) due = impeded_->closing_until;
+      if (const Impeded* const impeded = impediments()) due = impeded->closing_until;
       break;
     case State::terminating:
       break;
   }
-  if (blocked_) due = std::min(due, impeded_->stalled_since + limits.write_stall);
-  shard_.timers().schedule(*this, due);
+  if (blocked_) due = std::min(due, impediments()->stalled_since + limits.write_stall);
+  shard_.connection_timers().schedule(*this, due);
 }
 
 void Connection::expire() {
   const Instant now = shard_.now();
   const Limits& limits = shard_.limits();
-  if (blocked_ && now >= impeded_->stalled_since + limits.write_stall) {
+  if (blocked_ && now >= impediments()->stalled_since + limits.write_stall) {
     terminate(state_ == State::closing ? end_reason_ : EndReason::write_stall, true);
     return;
   }
@@ -340,7 +344,7 @@ void Connection::expire() {
       if (now >= keep_alive_due()) keep_alive();
       break;
     case State::closing:
-      if (impeded_ && now >= impeded_->closing_until) {
+      if (impediments() && now >= impediments()->closing_until) {
         shard_.counters().close_timeouts.add();
         // Bytes it never took would only linger in the kernel.
         terminate(end_reason_, has_output());
@@ -360,10 +364,11 @@ void Connection::beat(Session& session) {
   if (now > session.beat_due + seconds(1)) counters.pings_late.add();
   session.beat_due = std::max(session.beat_due + shard_.limits().ping_interval, now);
   if (!session.welcomed()) return;  // nothing comes before the welcome
-  if (outbox_ && outbox_->ping_queued) return;
+  Outbox& outbox = open_outbox();
+  if (outbox.ping_queued) return;
   counters.pings.add();
   send_urgent(Opcode::text, shard_.ping_text());
-  outbox_->ping_queued = true;
+  outbox.ping_queued = true;
 }
 
 // A WebSocket ping to whom nothing was heard of for an interval. While the last one is not
@@ -388,15 +393,26 @@ void Connection::keep_alive() {
 
 // --- What few of them have ------------------------------------------------------------
 
+ConnectionActivity& Connection::activity() {
+  if (!activity_) activity_ = shard_.activities().acquire();
+  return *activity_;
+}
+
+void Connection::rest() {
+  if (activity_ && activity_->over()) shard_.activities().release(std::move(activity_));
+}
+
 Connection::Impeded& Connection::impeded() {
-  if (!impeded_) impeded_ = std::make_unique<Impeded>();
-  return *impeded_;
+  std::unique_ptr<Impeded>& impeded = activity().impeded;
+  if (!impeded) impeded = std::make_unique<Impeded>();
+  return *impeded;
 }
 
 void Connection::forget_impediments() {
   if (paused_ || stall_begun_ || state_ == State::closing) return;
   in_the_way_ = false;
-  impeded_.reset();
+  if (activity_) activity_->impeded.reset();
+  rest();
 }
 
 }  // namespace ringcast

@@ -15,17 +15,16 @@
 
 #include "auth/trusted_proxies.h"
 #include "base/slab.h"
-#include "base/time.h"
+#include "base/timer_wheel.h"
 #include "io/backend.h"
 #include "io/socket.h"
 #include "protocol/frame.h"
 #include "protocol/http_request.h"
 #include "protocol/websocket.h"
+#include "shard/connection_activity.h"
 #include "shard/counters.h"
-#include "shard/deadline.h"
 #include "shard/limits.h"
 #include "shard/message.h"
-#include "shard/outbox.h"
 
 namespace ringcast {
 
@@ -34,7 +33,6 @@ class RawSocket;
 class Session;
 class Shard;
 class TlsContext;
-class TlsLink;
 struct HttpPhase;
 struct Route;
 struct Stream;
@@ -51,7 +49,7 @@ constexpr ConnectionId connection_of(Token token) {
 
 inline constexpr uint32_t kNotInBatch = UINT32_MAX;
 
-class Connection final : public Alarm {
+class Connection final : public Timer {
  public:
   enum class State : uint8_t {
     http,         // requests and their answers
@@ -132,7 +130,7 @@ class Connection final : public Alarm {
   uint64_t number() const { return number_; }
   // The window of the compressed frames it takes; 0: none.
   uint8_t window_bits() const { return window_bits_; }
-  TlsLink* tls() const { return tls_.get(); }
+  TlsLink* tls() const { return activity_ ? activity_->tls.get() : nullptr; }
   // Its turn has come (Shard::may_shake_hands).
   void shake_hands();
 
@@ -158,12 +156,11 @@ class Connection final : public Alarm {
   size_t input_bytes() const;
 
   // What the batch settles.
-  Outbox* outbox() { return outbox_.get(); }
+  Outbox* outbox() const { return activity_ ? activity_->outbox.get() : nullptr; }
   void send_settled(size_t bytes, bool took_all);
   void send_failed(int error);
   void after_settling();
   void prepend_rest(Bytes rest);
-  uint32_t batch_entry = kNotInBatch;  // this turn's send
 
   // Streams only while the conversation lasts: nothing follows a Close.
   Subscription* subscriptions() const { return subscriptions_; }
@@ -187,8 +184,8 @@ class Connection final : public Alarm {
   // The mailboxes have room again (Shard::wait_for_room).
   void room_again();
 
-  bool dirty : 1 = false;           // in the shard's list
-  bool listed_stalled : 1 = false;  // likewise
+  // The timer that it is has come due.
+  void expire();
 
  private:
   // Input
@@ -221,6 +218,7 @@ class Connection final : public Alarm {
   Outbox& open_outbox();
   bool has_output() const;      // something of its own is to be sent, if only to be let go of
   size_t output_bytes() const;  // and how much
+  size_t outbox_bytes() const { return outbox() ? outbox()->size() : 0; }
   void append_message(std::vector<std::byte>& to, Opcode opcode, Bytes payload);
   void count_outbox();
   void drop_unbegun_output();
@@ -239,7 +237,6 @@ class Connection final : public Alarm {
   void join();
 
   // Time
-  void expire() override;
   void schedule();
   Instant keep_alive_due() const;
   Instant pong_due() const;
@@ -252,24 +249,24 @@ class Connection final : public Alarm {
   RawSocket* raw() const;
   Session* cable() const;
 
-  // What only a connection has that is stalled, not read from, or closing.
-  struct Impeded {
-    std::vector<std::byte> held;  // input that came while reading was paused
-    Instant stalled_since{};
-    Instant lap_grace_since{};
-    uint32_t lap_queue_bytes = 0;  // what the kernel held then
-    Instant closing_until = kNever;
-  };
+  // What is under way with it: null, or made when it is not there.
+  using Impeded = ConnectionActivity::Impeded;
+  ConnectionActivity& activity();
   Impeded& impeded();
+  Impeded* impediments() const { return activity_ ? activity_->impeded.get() : nullptr; }
+  WebSocketReader* reader() const { return activity_ ? activity_->reader.get() : nullptr; }
+  void release_outbox();
   void forget_impediments();
+  void rest();
 
   // Members stand in the order of their use: those that a fan-out reads of each subscriber
   // come first, in two cache lines.
-  State state_ = State::http;
-  EndReason end_reason_ = EndReason::peer_closed;
-  uint8_t window_bits_ = 0;
-  LapPolicy lap_policy_;
+  State state_ : 2 = State::http;
   PhaseKind phase_kind_ : 2 = PhaseKind::http;
+  uint8_t window_bits_ : 4 = 0;
+  LapPolicy lap_policy_ : 2;
+  EndReason end_reason_ : 5 = EndReason::peer_closed;
+  static_assert(kEndReasons <= 1 << 5);
   bool recv_armed_ : 1 = false;
   bool recv_cancelled_ : 1 = false;  // and not completed yet
   bool poll_armed_ : 1 = false;
@@ -289,17 +286,19 @@ class Connection final : public Alarm {
   bool awaits_pong_ : 1 = false;
   bool address_counted_ : 1 = false;
   bool raw_open_ : 1 = false;  // between a RawSocket's open and its end
+
+ public:
+  bool dirty : 1 = false;              // in the shard's list
+  bool listed_stalled : 1 = false;     // likewise
+  uint32_t batch_entry = kNotInBatch;  // this turn's send
+
+ private:
   const int fd_;
   uint32_t subscription_count_ = 0;
-  uint32_t outbox_counted_ = 0;  // what of it stands in the gauge, which no outbox fills beyond 4 GiB
-  uint32_t input_counted_ = 0;   // likewise of input_bytes()
   Shard& shard_;
-  std::unique_ptr<Outbox> outbox_;
-  std::unique_ptr<TlsLink> tls_;
+  std::unique_ptr<ConnectionActivity> activity_;
   Subscription* subscriptions_ = nullptr;
   std::unique_ptr<ConnectionPhase> phase_;
-  std::unique_ptr<WebSocketReader> reader_;  // of a WebSocket, while that has a past that matters
-  std::unique_ptr<Impeded> impeded_;
   // When it was last heard; with awaits_pong_, when it was last asked to say something.
   Instant heard_at_{};
   const uint64_t number_;
@@ -307,6 +306,6 @@ class Connection final : public Alarm {
 };
 
 // A hundred thousand connections pay 100 KB for each byte.
-static_assert(sizeof(Connection) <= 152);
+static_assert(sizeof(Connection) == 112);
 
 }  // namespace ringcast

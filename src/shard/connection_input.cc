@@ -36,7 +36,7 @@ void Connection::received(const Completion& completion) {
 
 void Connection::received_bytes(MutableBytes bytes) {
   if (http() && http()->proxy && !take_proxy_header(bytes)) return;
-  if (tls_) {
+  if (tls()) {
     received_records(bytes);
   } else {
     received_plaintext(bytes);
@@ -96,7 +96,7 @@ bool Connection::admit(const HttpRequest& request) {
   if (through_proxy()) {
     const ForwardedClient client = forwarded_client(request);
     if (client.address != peer_) set_peer(client.address);
-    http()->secure = client.tls.value_or(tls_ != nullptr);
+    http()->secure = client.tls.value_or(tls() != nullptr);
   }
   return !http()->over_address_limit;
 }
@@ -117,25 +117,25 @@ std::string_view Connection::host(const HttpRequest& request) const {
 // --- TLS --------------------------------------------------------------------------------
 
 void Connection::received_records(Bytes records) {
-  TlsEngine& engine = tls_->engine();
+  TlsEngine& engine = tls()->engine();
   const bool shaking = !engine.handshake_done() && engine.status() == TlsEngine::Status::handshaking;
   if (shaking) {
-    const bool waits = !tls_->waiting.empty();
+    const bool waits = !tls()->waiting.empty();
     if (waits || !shard_.may_shake_hands(*this)) {
-      if (tls_->waiting.size() + records.size() > kTlsHandshakeBytesMax) {
+      if (tls()->waiting.size() + records.size() > kTlsHandshakeBytesMax) {
         terminate(EndReason::tls_failed, true);
         return;
       }
-      tls_->waiting.insert(tls_->waiting.end(), records.begin(), records.end());
+      tls()->waiting.insert(tls()->waiting.end(), records.begin(), records.end());
       count_input();
       return;
     }
   }
   std::vector<std::byte>& plaintext = shard_.plaintext();
   plaintext.clear();
-  const TlsEngine::Status status = engine.receive(records, plaintext, tls_->records());
+  const TlsEngine::Status status = engine.receive(records, plaintext, tls()->records());
   if (shaking && engine.handshake_done()) handshake_done();
-  if (!tls_->unsent().empty()) shard_.mark_dirty(*this);
+  if (!tls()->unsent().empty()) shard_.mark_dirty(*this);
   received_plaintext(plaintext);
   if (state_ == State::terminating) return;
   if (status == TlsEngine::Status::failed) {
@@ -148,9 +148,9 @@ void Connection::received_records(Bytes records) {
 }
 
 void Connection::shake_hands() {
-  if (state_ == State::terminating || !tls_ || tls_->waiting.empty()) return;
-  const std::vector<std::byte> records = std::move(tls_->waiting);
-  tls_->waiting = {};
+  if (state_ == State::terminating || !tls() || tls()->waiting.empty()) return;
+  const std::vector<std::byte> records = std::move(tls()->waiting);
+  tls()->waiting = {};
   received_records(records);
   count_input();
 }
@@ -159,15 +159,15 @@ void Connection::handshake_done() {
   Counters& counters = shard_.counters();
   counters.tls_handshakes.add();
   counters.tls_connections.add();
-  if (tls_->engine().session_reused()) counters.tls_resumptions.add();
+  if (tls()->engine().session_reused()) counters.tls_resumptions.add();
 }
 
 void Connection::tls_failed() {
   shard_.counters().tls_failures.add();
   shard_.log().log(shard_.now(), LogLevel::info, "tls_failed",
-                   {{"connection", number_}, {"why", tls_->engine().failure()}});
+                   {{"connection", number_}, {"why", tls()->engine().failure()}});
   // Nothing more of ours can be sealed; the alert may still go.
-  if (outbox_) shard_.hub().outboxes().release(std::move(outbox_));
+  if (outbox()) release_outbox();
   count_outbox();
   peer_done_ = true;
   if (state_ == State::closing) {
@@ -200,7 +200,9 @@ void Connection::process(MutableBytes input) {
     }
   }
   processing_ = false;
-  if (reader_ && reader_->remembers_nothing()) shard_.readers().release(std::move(reader_));
+  if (reader() != nullptr && reader()->remembers_nothing()) {
+    shard_.readers().release(std::move(activity_->reader));
+  }
   count_input();
 }
 
@@ -230,7 +232,7 @@ bool Connection::process_http(MutableBytes& input) {
       open_conversation();
       break;
   }
-  if (outbox_) shard_.mark_dirty(*this);
+  if (outbox()) shard_.mark_dirty(*this);
   schedule();
   return outcome == HttpExchange::Outcome::answered || outcome == HttpExchange::Outcome::upgraded;
 }
@@ -244,7 +246,8 @@ void Connection::open_conversation() {
   const Limits& limits = shard_.limits();
   if (const auto& deflate = http.deflate()) {
     window_bits_ = deflate->sender_window_bits();
-    reader_ = std::make_unique<WebSocketReader>(message_bytes_max(route), shard_.inflaters(), *deflate);
+    activity().reader =
+        std::make_unique<WebSocketReader>(message_bytes_max(route), shard_.inflaters(), *deflate);
   }
   state_ = State::open;
   holding_ = true;
@@ -295,11 +298,12 @@ bool Connection::process_websocket(MutableBytes& input) {
     pause(input);
     return false;
   }
-  if (!reader_) {
-    reader_ =
+  std::unique_ptr<WebSocketReader>& reader = activity().reader;
+  if (!reader) {
+    reader =
         shard_.readers().acquire(message_bytes_max(raw() != nullptr ? raw()->route() : cable()->route()));
   }
-  const WebSocketReader::Event event = reader_->next(input);
+  const WebSocketReader::Event event = reader->next(input);
   if (event.kind == WebSocketReader::Event::Kind::need_more) return false;
   handle(event);
   return true;
@@ -369,8 +373,8 @@ void Connection::peer_finished() {
   if (state_ == State::open && !blocked_) take_streams_into_outbox(0);
   // A TLS peer is owed a close_notify, or it must take the end for an attack (RFC 8446, 6.1).
   // Where something still waits, output_done() says it behind that.
-  const bool tls_goodbye = (state_ == State::http || state_ == State::open) && tls_ != nullptr &&
-                           !has_output() && tls_->say_goodbye();
+  const bool tls_goodbye = (state_ == State::http || state_ == State::open) && tls() != nullptr &&
+                           !has_output() && tls()->say_goodbye();
   switch (state_) {
     case State::http:
       // A half-closed client still gets the answer it waits for.
@@ -403,7 +407,7 @@ void Connection::peer_finished() {
 
 bool Connection::must_pause() {
   if (state_ == State::http) return has_output();
-  if (outbox_ && outbox_->size() > shard_.limits().outbox_bytes) return true;
+  if (outbox_bytes() > shard_.limits().outbox_bytes) return true;
   if (state_ != State::open) return false;
   if (holding_) return true;  // nothing is heard before the 101 has left
   if (const Session* const session = cable(); session != nullptr && session->congested()) return true;

@@ -9,16 +9,21 @@
 namespace ringcast {
 
 Outbox& Connection::open_outbox() {
-  if (!outbox_) outbox_ = shard_.hub().outboxes().acquire();
-  return *outbox_;
+  std::unique_ptr<Outbox>& outbox = activity().outbox;
+  if (!outbox) outbox = shard_.hub().outboxes().acquire();
+  return *outbox;
+}
+
+void Connection::release_outbox() {
+  shard_.hub().outboxes().release(std::move(activity_->outbox));
 }
 
 bool Connection::has_output() const {
-  return outbox_ != nullptr || (tls_ && !tls_->unsent().empty());
+  return activity_ && (outbox() != nullptr || (tls() != nullptr && !tls()->unsent().empty()));
 }
 
 size_t Connection::output_bytes() const {
-  return (outbox_ ? outbox_->size() : 0) + (tls_ ? tls_->unsent().size() : 0);
+  return outbox_bytes() + (tls() ? tls()->unsent().size() : 0);
 }
 
 std::vector<std::byte>& Connection::http_output() {
@@ -27,14 +32,17 @@ std::vector<std::byte>& Connection::http_output() {
 }
 
 void Connection::count_outbox() {
+  if (!activity_) return;
   const auto size = static_cast<uint32_t>(std::min<size_t>(output_bytes(), UINT32_MAX));
-  shard_.counters().outbox_bytes.add(uint64_t{size} - outbox_counted_);  // unsigned: a difference either way
-  outbox_counted_ = size;
+  uint32_t& counted = activity_->outbox_counted;
+  shard_.counters().outbox_bytes.add(uint64_t{size} - counted);  // unsigned: a difference either way
+  counted = size;
+  rest();
 }
 
 void Connection::send_message(Opcode opcode, Bytes payload, uint32_t owner) {
   if (state_ != State::open) return;
-  if (outbox_ && outbox_->size() > shard_.limits().outbox_bytes && blocked_) {
+  if (blocked_ && outbox_bytes() > shard_.limits().outbox_bytes) {
     shard_.counters().dropped_for(DropReason::connection_ended).add();
     close_too_slow();
     return;
@@ -126,7 +134,7 @@ void Connection::prepend_rest(Bytes rest) {
 
 void Connection::send_settled(size_t bytes, bool took_all) {
   if (bytes > 0) in_the_way_ = false;
-  if (outbox_ && outbox_->empty()) shard_.hub().outboxes().release(std::move(outbox_));
+  if (const Outbox* const outbox = this->outbox(); outbox != nullptr && outbox->empty()) release_outbox();
   count_outbox();
   if (took_all) {
     if (stall_begun_) {

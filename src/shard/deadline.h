@@ -1,27 +1,18 @@
-// Timers that know whom to call. Embedded in their owners, which outlive them.
+// A timer that knows whom to call. Embedded in its owner, which outlives it. Connections are
+// timers themselves, in a wheel of their own, and save the way back.
 #pragma once
 
 #include "base/timer_wheel.h"
 
 namespace ringcast {
 
-// What a shard's wheel holds. Whose own life has deadlines derives from it, and saves the
-// way back to its owner.
-class Alarm : public Timer {
- public:
-  virtual void expire() = 0;
-
- protected:
-  ~Alarm() = default;
-};
-
-class Deadline final : public Alarm {
+class Deadline final : public Timer {
  public:
   using Expired = void (*)(void* owner);
 
   Deadline(void* owner, Expired expired) : owner_(owner), expired_(expired) {}
 
-  void expire() override { expired_(owner_); }
+  void expire() { expired_(owner_); }
 
  private:
   void* const owner_;

@@ -54,10 +54,11 @@ struct Limits {
   // Action Cable
   Duration ping_interval = seconds(3);
   size_t subscriptions_per_connection = 1000;  // streams and channels each: reject
-  size_t identifier_bytes = 4 * 1024;          // reject
-  size_t pending_commands = 256;               // queued behind an unconfirmed subscription: reading pauses
-  uint32_t error_budget = 100;                 // meaningless commands per connection: 1008; 0: no budget
-  uint32_t commands_per_second = 0;            // per connection: 1008; 0: off
+  static constexpr size_t kSubscriptionsMax = 1 << 20;
+  size_t identifier_bytes = 4 * 1024;  // reject
+  size_t pending_commands = 256;       // queued behind an unconfirmed subscription: reading pauses
+  uint32_t error_budget = 100;         // meaningless commands per connection: 1008; 0: no budget
+  uint32_t commands_per_second = 0;    // per connection: 1008; 0: off
 
   // Streams
   size_t stream_name_bytes = 1024;           // PublishStatus::too_large; subscribing: reject

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/spares.h"
 #include "protocol/frame.h"
 
 namespace ringcast {
@@ -63,27 +64,20 @@ struct Outbox {
 // Outboxes come and go with every burst; their memory stays.
 class OutboxPool {
  public:
-  std::unique_ptr<Outbox> acquire() {
-    if (spare_.empty()) return std::make_unique<Outbox>();
-    auto outbox = std::move(spare_.back());
-    spare_.pop_back();
-    return outbox;
-  }
+  std::unique_ptr<Outbox> acquire() { return spares_.acquire(); }
   void release(std::unique_ptr<Outbox> outbox) {
-    if (spare_.size() >= kSpareMax || outbox->urgent.bytes.capacity() > kSpareBytesMax ||
-        outbox->data.bytes.capacity() > kSpareBytesMax) {
+    if (outbox->urgent.bytes.capacity() > kSpareBytesMax || outbox->data.bytes.capacity() > kSpareBytesMax) {
       return;
     }
     outbox->urgent.clear();
     outbox->data.clear();
     outbox->ping_queued = false;
-    spare_.push_back(std::move(outbox));
+    spares_.release(std::move(outbox));
   }
 
  private:
-  static constexpr size_t kSpareMax = 256;
   static constexpr size_t kSpareBytesMax = 256 * 1024;
-  std::vector<std::unique_ptr<Outbox>> spare_;
+  Spares<Outbox> spares_;
 };
 
 }  // namespace ringcast

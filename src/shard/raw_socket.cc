@@ -44,7 +44,10 @@ std::string_view RequestTarget::part(size_t index) const {
 RawSocket::RawSocket(Connection& connection, const Route& route, const Exchange& exchange)
     : connection_(connection),
       route_(route),
-      target_(exchange.request.path(), exchange.request.query(), exchange.parameters) {}
+      target_(exchange.request.path() == route.name && exchange.request.query().empty() &&
+                      exchange.parameters.empty()
+                  ? RequestTarget()
+                  : RequestTarget(exchange.request.path(), exchange.request.query(), exchange.parameters)) {}
 
 bool RawSocket::send(Opcode opcode, Bytes payload) {
   if (connection_.state() != Connection::State::open) return false;
@@ -83,7 +86,7 @@ std::string_view RawSocket::parameter(std::string_view name) const {
 }
 
 std::optional<std::string> RawSocket::query(std::string_view name) const {
-  if (target_.query().empty()) return {};
+  if (!target_ || target_.query().empty()) return {};
   const std::optional<FormFields> fields = parse_urlencoded(target_.query());
   if (!fields) return {};
   const std::string* value = fields->find(name);
@@ -100,20 +103,15 @@ Shard& RawSocket::shard() const {
   return connection_.shard();
 }
 
-RawSocket::Credential& RawSocket::credential() {
-  if (!credential_) credential_ = std::make_unique<Credential>();
-  return *credential_;
-}
-
 void RawSocket::identify(std::string_view name) {
-  std::unique_ptr<Identities::Member>& identity = credential().identity;
+  std::unique_ptr<Identities::Member>& identity = extra().identity;
   if (name.empty() || identity) return;
   identity = std::make_unique<Identities::Member>();
   shard().context().identities.add(*identity, shard(), connection_.id(), name);
 }
 
 void RawSocket::expire_at(int64_t unix_ms) {
-  credential().expiry = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
+  extra().expiry = std::make_unique<Expiry>(shard(), unix_ms, this, [](void* self) {
     static_cast<RawSocket*>(self)->connection_.close(CloseCode::policy_violation, "token_expired",
                                                      EndReason::unauthorized);
   });
@@ -140,10 +138,10 @@ void RawSocket::protocol_error(std::string_view problem) {
 }
 
 void RawSocket::ended(CloseCode code, std::string_view reason) {
-  if (credential_) {
-    if (credential_->expiry) credential_->expiry->cancel();
-    if (credential_->identity) shard().context().identities.remove(*credential_->identity);
-    credential_->identity.reset();
+  if (extra_) {
+    if (extra_->expiry) extra_->expiry->cancel();
+    if (extra_->identity) shard().context().identities.remove(*extra_->identity);
+    extra_->identity.reset();
   }
   closed(code, reason);
 }

@@ -22,7 +22,9 @@ class Connection;
 // What a socket keeps of its request, in one block. The names of the parameters are the route's.
 class RequestTarget {
  public:
+  RequestTarget() = default;  // nothing is kept
   RequestTarget(std::string_view path, std::string_view query, std::span<const PathParameter> parameters);
+  explicit operator bool() const { return parts_ != nullptr; }
 
   std::string_view path() const { return part(0); }
   std::string_view query() const { return part(1); }
@@ -54,7 +56,8 @@ class RawSocket : public ConnectionPhase {
 
   PublishStatus broadcast(std::string_view stream, PayloadKind kind, Bytes payload);
 
-  std::string_view path() const { return target_.path(); }        // as sent, without the query
+  // As sent, without the query.
+  std::string_view path() const { return target_ ? target_.path() : std::string_view(route_.name); }
   std::string_view parameter(std::string_view name) const;        // of the path; empty if absent
   std::optional<std::string> query(std::string_view name) const;  // of the query string, decoded
   uint64_t number() const;                                        // "Client N"
@@ -78,6 +81,19 @@ class RawSocket : public ConnectionPhase {
  protected:
   RawSocket(Connection& connection, const Route& route, const Exchange& exchange);
 
+  // What few of them have: they have brought a credential. The embedder's half may add to it.
+  struct Extra {
+    virtual ~Extra() = default;
+
+    std::unique_ptr<Identities::Member> identity;  // while it is open, if it has a name
+    std::unique_ptr<Expiry> expiry;                // if it expires
+  };
+  Extra& extra() {
+    if (!extra_) extra_ = make_extra();
+    return *extra_;
+  }
+  const Extra* known_extra() const { return extra_.get(); }
+
  private:
   // --- The embedder's code --------------------------------------------------------
 
@@ -96,17 +112,12 @@ class RawSocket : public ConnectionPhase {
   // The peer broke the protocol, or received() failed.
   virtual void erred(std::string_view reason) = 0;
 
-  // Of the few who have brought a credential.
-  struct Credential {
-    std::unique_ptr<Identities::Member> identity;  // while it is open, if it has a name
-    std::unique_ptr<Expiry> expiry;                // if it expires
-  };
-  Credential& credential();
+  virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
   Connection& connection_;
   const Route& route_;
-  const RequestTarget target_;
-  std::unique_ptr<Credential> credential_;
+  const RequestTarget target_;  // where it says more than the route
+  std::unique_ptr<Extra> extra_;
 };
 
 // A hundred thousand sockets pay 100 KB for each byte.

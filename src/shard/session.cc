@@ -163,9 +163,7 @@ void ChannelList::remove(SessionChannel& channel) {
 
 // --- Session --------------------------------------------------------------------------
 
-Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {
-  if (shard().context().socket_seed != 0) extra().socket_secret = shard().random() | 1;
-}
+Session::Session(Connection& connection, const Route& route) : connection_(connection), route_(route) {}
 
 Session::~Session() {
   RC_ASSERT(channels_.empty());
@@ -317,6 +315,7 @@ void Session::count_no_longer(const Command& command) {
 // --- The beginning and the end --------------------------------------------------------
 
 void Session::open(const Exchange& exchange) {
+  if (shard().context().socket_seed != 0) extra().socket_secret = shard().random() | 1;
   if (connect(exchange) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
     reject_unauthorized();

@@ -18,6 +18,7 @@
 #include "shard/expiry.h"
 #include "shard/handlers.h"
 #include "shard/identities.h"
+#include "shard/limits.h"
 #include "shard/message.h"
 #include "shard/routes.h"
 
@@ -73,6 +74,28 @@ class SessionChannel {
  protected:
   SessionChannel(Session& session, ChannelIdentifierRef identifier);
 
+  struct Periodic {
+    Periodic(SessionChannel& channel, Duration interval, uint32_t index);
+    void due();
+
+    SessionChannel& channel;
+    const Duration interval;
+    const uint32_t index;
+    Deadline deadline;
+  };
+  // What few of them have. The embedder's half may add to it.
+  struct Extra {
+    virtual ~Extra() = default;
+
+    std::vector<std::string> confirmation;  // what is sent in place of ours
+    std::vector<Command> waiting;           // commands that came while subscribing, in order
+    std::vector<std::unique_ptr<Periodic>> periodics;
+  };
+  Extra& extra() {
+    if (!extra_) extra_ = make_extra();
+    return *extra_;
+  }
+
  private:
   friend class Session;
   friend class ChannelList;
@@ -90,41 +113,24 @@ class SessionChannel {
   // A timer set with periodically() came due.
   virtual CallResult timer(uint32_t index) = 0;
 
-  struct Periodic {
-    Periodic(SessionChannel& channel, Duration interval, uint32_t index);
-    void due();
+  virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
-    SessionChannel& channel;
-    const Duration interval;
-    const uint32_t index;
-    Deadline deadline;
-  };
-
-  // What few of them have.
-  struct Extra {
-    std::vector<std::string> confirmation;  // what is sent in place of ours
-    std::vector<Command> waiting;           // commands that came while subscribing, in order
-    std::vector<std::unique_ptr<Periodic>> periodics;
-  };
-  Extra& extra() {
-    if (!extra_) extra_ = std::make_unique<Extra>();
-    return *extra_;
-  }
   bool has_waiting() const { return extra_ && !extra_->waiting.empty(); }
 
   Session& session_;
   const ChannelIdentifierRef identifier_;
   std::unique_ptr<Extra> extra_;
-  const uint32_t index_;          // of this channel in its session: what a Subscription's owner names
-  uint32_t streams_pending_ = 0;  // asked for, not live yet
-  State state_ = State::subscribing;
-  bool reject_asked_ = false;
-  bool in_subscribed_ = false;
-  bool undecided_ = false;  // between ask() and its answer
+  const uint32_t index_;               // of this channel in its session: what a Subscription's owner names
+  uint32_t streams_pending_ : 24 = 0;  // asked for, not live yet
+  static_assert(Limits::kSubscriptionsMax < 1 << 24);
+  State state_ : 2 = State::subscribing;
+  bool reject_asked_ : 1 = false;
+  bool in_subscribed_ : 1 = false;
+  bool undecided_ : 1 = false;  // between ask() and its answer
 };
 
 // A hundred thousand subscriptions pay 100 KB for each byte.
-static_assert(sizeof(SessionChannel) == 48);
+static_assert(sizeof(SessionChannel) == 40);
 
 // The channels of a session: one or a handful, as a rule, and no more than Limits allows. A
 // pass over the hashes is shorter than a map, of which every session would pay for the
@@ -235,6 +241,40 @@ class Session : public ConnectionPhase {
  protected:
   Session(Connection& connection, const Route& route);
 
+  struct Identified {
+    std::string name;
+    std::string value;
+    std::string param;
+  };
+  // While somebody outside is asked.
+  struct Hold {
+    std::deque<Command> waiting;         // those that came meanwhile
+    std::unique_ptr<Deadline> deadline;  // of a welcome
+  };
+  // What has been found out about the client, if anything, and what limits it. The embedder's
+  // half may add to it.
+  struct Extra {
+    virtual ~Extra() = default;
+
+    std::vector<Identified> identifiers;
+    std::unique_ptr<Identities::Member> identity;  // while it is welcome, if it has identifiers
+    std::string tags;
+    std::unique_ptr<Expiry> expiry;  // if its credential expires
+    std::string_view refusal;        // empty: the connection is welcome
+    uint64_t socket_secret = 0;      // 0: it has no id
+    Instant second_began{};
+    uint32_t commands_this_second = 0;
+    std::unique_ptr<Hold> hold;  // of the few who wait
+    size_t waiting_bytes = 0;    // of commands, here and with the channels
+    uint32_t waiting_commands = 0;
+    uint32_t errors = 0;
+  };
+  Extra& extra() {
+    if (!extra_) extra_ = make_extra();
+    return *extra_;
+  }
+  const Extra* known_extra() const { return extra_.get(); }
+
  private:
   friend class SessionChannel;
 
@@ -254,13 +294,9 @@ class Session : public ConnectionPhase {
   // Null: there is no such channel, and the peer gets reject_subscription.
   virtual std::unique_ptr<SessionChannel> make_channel(ChannelIdentifierRef identifier) = 0;
 
-  // ---------------------------------------------------------------------------------
+  virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
-  // While somebody outside is asked.
-  struct Hold {
-    std::deque<Command> waiting;         // those that came meanwhile
-    std::unique_ptr<Deadline> deadline;  // of a welcome
-  };
+  // ---------------------------------------------------------------------------------
 
   void execute(Command& command);
   void wait_for_release(const Command& command);
@@ -278,31 +314,6 @@ class Session : public ConnectionPhase {
   void ignore(std::string_view problem);
   bool within_rate();
   void forget_identity();
-
-  struct Identified {
-    std::string name;
-    std::string value;
-    std::string param;
-  };
-  // What has been found out about the client, if anything, and what limits it.
-  struct Extra {
-    std::vector<Identified> identifiers;
-    std::unique_ptr<Identities::Member> identity;  // while it is welcome, if it has identifiers
-    std::string tags;
-    std::unique_ptr<Expiry> expiry;  // if its credential expires
-    std::string_view refusal;        // empty: the connection is welcome
-    uint64_t socket_secret = 0;      // 0: it has no id
-    Instant second_began{};
-    uint32_t commands_this_second = 0;
-    std::unique_ptr<Hold> hold;  // of the few who wait
-    size_t waiting_bytes = 0;    // of commands, here and with the channels
-    uint32_t waiting_commands = 0;
-    uint32_t errors = 0;
-  };
-  Extra& extra() {
-    if (!extra_) extra_ = std::make_unique<Extra>();
-    return *extra_;
-  }
 
   Connection& connection_;
   const Route& route_;

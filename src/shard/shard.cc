@@ -40,6 +40,7 @@ Shard::Shard(ServerContext& context, ShardIndex index, std::unique_ptr<Backend> 
       stages_(context.stage_clock ? std::make_unique<StageLatency>(context.stage_clock) : nullptr),
       prng_(seed),
       timers_(Instant{}),
+      connection_timers_(Instant{}),
       sends_(*this),
       origins_(origins),
       log_(context.logger),
@@ -112,7 +113,8 @@ void Shard::turn() {
   }
 
   // 5. Timers.
-  timers_.expire(now(), [](Timer& timer) { static_cast<Alarm&>(timer).expire(); });
+  connection_timers_.expire(now(), [](Timer& timer) { static_cast<Connection&>(timer).expire(); });
+  timers_.expire(now(), [](Timer& timer) { static_cast<Deadline&>(timer).expire(); });
 
   // 6. One send per connection.
   flush();
@@ -138,7 +140,8 @@ Instant Shard::sleep_until() {
   }
   if (now() < spinning_until_ || sends_.awaited()) return immediately;
 
-  Instant until = std::min({timers_.next_deadline(), hub_.retry_at(), walk_at});
+  Instant until =
+      std::min({connection_timers_.next_deadline(), timers_.next_deadline(), hub_.retry_at(), walk_at});
   const bool held = held_back();
   if (held) until = std::min(until, now() + kHeldBackPause);
   Bell& bell = context_.mailboxes.bell(index_);

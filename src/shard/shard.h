@@ -176,7 +176,8 @@ class Shard {
   Hub& hub() { return hub_; }
   StageLatency* stages() { return stages_.get(); }  // null: not measured
   const StageLatency* stages() const { return stages_.get(); }
-  TimerWheel& timers() { return timers_; }
+  TimerWheel& timers() { return timers_; }                        // of Deadlines
+  TimerWheel& connection_timers() { return connection_timers_; }  // of Connections
   SendBatch& sends() { return sends_; }
   uint64_t random() { return prng_.next(); }
   bool draining() const { return draining_; }
@@ -233,6 +234,7 @@ class Shard {
   std::vector<std::byte>& plaintext() { return plaintext_; }
 
   ChannelIdentifierTable& identifiers() { return identifiers_; }
+  ActivityPool& activities() { return activities_; }
   ReaderPool& readers() { return readers_; }
   InflaterPool& inflaters() { return inflaters_; }
   // What permessage-deflate makes of a message for those with that window, if that is
@@ -283,6 +285,7 @@ class Shard {
   const std::unique_ptr<StageLatency> stages_;
   Prng prng_;
   TimerWheel timers_;
+  TimerWheel connection_timers_;
   SendBatch sends_;
   OriginPolicy origins_;
   LogBudget log_;
@@ -295,6 +298,7 @@ class Shard {
   std::vector<std::byte> plaintext_;
   size_t handshakes_left_ = 0;  // of this turn
   std::deque<SlotId> waiting_for_handshake_;
+  ActivityPool activities_;
   ReaderPool readers_;
   InflaterPool inflaters_;                  // lends to the connections' readers
   std::unique_ptr<Deflater> deflaters_[2];  // by window: full, smallest; made when first needed

@@ -72,7 +72,7 @@ class BackendConformance : public testing::TestWithParam<WorldKind> {
     if (!world_) return;
     on_completion_ = nullptr;  // a scenario that gave up has left its variables
     world_->forbid_descriptors(false);
-    if (listener_ >= 0) close(listener_);
+    if (listener_ >= 0) close(listener_, kAccept);
     const std::vector<int> open(open_);
     for (const int fd : open) close(fd);
     EXPECT_TRUE(until([&] {
@@ -85,8 +85,9 @@ class BackendConformance : public testing::TestWithParam<WorldKind> {
 
   void submit(const Submission& submission) { submissions_.push_back(submission); }
 
-  void close(int fd, bool reset = false) {
-    submit(Submission::close(fd, {static_cast<uint64_t>(fd)}, reset));
+  void close(int fd, bool reset = false) { close(fd, Token{static_cast<uint64_t>(fd)}, reset); }
+  void close(int fd, Token token, bool reset = false) {
+    submit(Submission::close(fd, token, reset));
     std::erase(open_, fd);
     if (fd == listener_) listener_ = -1;
     ++closes_due_;
@@ -356,11 +357,12 @@ TEST_P(BackendConformance, ConnectReachesAListener) {
 
   std::unique_ptr<Peer> peer = world_->take_connected();
   ASSERT_NE(peer, nullptr);
-  submit(Submission::recv(fd, {8}));
+  const Token token{static_cast<uint64_t>(fd)};
+  submit(Submission::recv(fd, token));
   submit(Submission::send(fd, {9}, as_bytes("ping")));
   EXPECT_EQ(read(*peer, 4), "ping");
   peer->write(as_bytes("pong"));
-  EXPECT_TRUE(until([&] { return received({8}) == "pong"; }));
+  EXPECT_TRUE(until([&] { return received(token) == "pong"; }));
 }
 
 TEST_P(BackendConformance, ConnectToNobodyIsRefused) {
@@ -962,9 +964,8 @@ TEST_P(BackendConformance, AResetCloseIsAResetToThePeer) {
 TEST_P(BackendConformance, AListenerClosesWithItsAcceptArmed) {
   submit(Submission::accept(listener_, kAccept));
   poll();
-  const Token token{static_cast<uint64_t>(listener_)};
-  close(listener_);
-  ASSERT_NE(wait_for(Operation::close, token), nullptr);
+  close(listener_, kAccept);
+  ASSERT_NE(wait_for(Operation::close, kAccept), nullptr);
   ASSERT_NE(find(Operation::accept, kAccept), nullptr);
   EXPECT_EQ(find(Operation::accept, kAccept)->result, -ECANCELED);
   EXPECT_EQ(seen_.back().operation, Operation::close);
@@ -1012,7 +1013,7 @@ TEST_P(BackendConformance, ADescriptorsNextOwnerHearsNothingOfTheLast) {
     socket.peer->write(as_bytes("round " + std::to_string(round)));
     poll();
     for (const Seen& seen : seen_) EXPECT_FALSE(seen.token == last && round > 0);
-    close(socket.fd);
+    close(socket.fd, token);
     ASSERT_TRUE(until([&] { return closes_due_ == 0; }));
     forget();
     last = token;
