@@ -21,7 +21,7 @@
 namespace ringcast {
 namespace internal {
 
-// Owns the embedder's connection object.
+// Owns the embedder's connection object, if there is one.
 class CableSession final : public Session {
  public:
   CableSession(Connection& connection, const Route& route) : Session(connection, route) {}
@@ -29,7 +29,11 @@ class CableSession final : public Session {
     if (rpc()) rpc()->ended();
   }
 
-  CableConnection& connection() { return *connection_; }
+  // On a route without a class of its own, one is made once there is something to keep in it.
+  CableConnection& connection() {
+    if (!connection_) own(std::make_unique<CableConnection>());
+    return *connection_;
+  }
 
   // Whether a channel of its has a receive() of its own, or the base class's was reached.
   bool received = false;
@@ -71,6 +75,14 @@ class CableSession final : public Session {
     return known == nullptr ? nullptr : static_cast<const Asking*>(known)->rpc.get();
   }
 
+  void own(std::unique_ptr<CableConnection> connection) {
+    connection_ = std::move(connection);
+    connection_->session_ = this;
+  }
+  const Json& known_identifiers() const {
+    return connection_ ? connection_->identifiers() : no_identifiers();
+  }
+
   std::unique_ptr<CableConnection> connection_;
 };
 
@@ -85,10 +97,11 @@ void CableSession::decide(const Exchange& exchange) {
   const RequestData data(exchange, core().server(), core().identity());
   const Request request = RequestAccess::make(data);
 
-  connection_ =
-      definition().make_connection ? definition().make_connection() : std::make_unique<CableConnection>();
-  if (connection_ == nullptr) throw std::logic_error("the connection's factory made nothing");
-  connection_->session_ = this;
+  if (definition().make_connection) {
+    auto made = definition().make_connection();
+    if (made == nullptr) throw std::logic_error("the connection's factory made nothing");
+    own(std::move(made));
+  }
 
   std::vector<Named> named;
   for (const IdentifierDefinition& identifier : definition().identifiers) {
@@ -97,14 +110,16 @@ void CableSession::decide(const Exchange& exchange) {
   for (const auto& allowed : definition().guards) {
     if (!allowed(request)) return refuse(data, "the route's authorize() said no");
   }
-  connection_->connect(request);
-  if (connection_->rejected()) return refuse(data, "the connection's connect() said no");
+  if (connection_) {
+    connection_->connect(request);
+    if (connection_->rejected()) return refuse(data, "the connection's connect() said no");
+  }
   if (definition().tags) {
-    for (const std::string& tag : definition().tags(request, *connection_)) connection_->add_tags({tag});
+    for (const std::string& tag : definition().tags(request, connection())) connection().add_tags({tag});
   } else {
     for (const auto& [name, value] : named) {
       if (!names_somebody(value)) continue;
-      connection_->add_tags({name + ":" + std::string(value.text())});
+      connection().add_tags({name + ":" + std::string(value.text())});
     }
   }
   name_connection();
@@ -117,7 +132,7 @@ void CableSession::decide(const Exchange& exchange) {
 // What other processes know the connection by: models by their GlobalIDs, other text as it is,
 // all else as JSON.
 void CableSession::name_connection() {
-  for (const auto& [name, value] : connection_->identifiers().members()) {
+  for (const auto& [name, value] : known_identifiers().members()) {
     if (!names_somebody(value)) continue;
     std::string text = value.is_string() ? std::string(value.text()) : value.dump();
     Session::identify(name, std::move(text), identifier_param(value));
@@ -128,7 +143,7 @@ void CableSession::name_connection() {
 void CableSession::ask_application(const RequestData& data) {
   static_cast<Asking&>(extra()).rpc = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
   std::string identifiers;
-  for (const auto& [name, value] : connection_->identifiers().members()) {
+  for (const auto& [name, value] : known_identifiers().members()) {
     if (!names_somebody(value)) continue;
     identifiers += identifiers.empty() ? '{' : ',';
     append_json_string(identifiers, name);
@@ -156,8 +171,8 @@ void CableSession::recognized(std::string_view identifiers) {
   const std::optional<Json> named = Json::parse(identifiers);
   if (!named || !named->is_object()) return;
   for (const auto& [name, value] : named->members()) {
-    connection_->identify(name, value);
-    if (!value.is_null()) connection_->add_tags({name + ":" + std::string(value.text())});
+    connection().identify(name, value);
+    if (!value.is_null()) connection().add_tags({name + ":" + std::string(value.text())});
   }
   name_connection();
 }
@@ -171,7 +186,7 @@ bool CableSession::identify(const IdentifierDefinition& definition, const Reques
       refuse(data, definition.name + " is not known");
       return false;
     }
-    connection_->identify(definition.name, std::move(*value));
+    connection().identify(definition.name, std::move(*value));
     return true;
   }
   IdentifierValue found = definition.source->evaluate(RequestCredentials(data));
@@ -181,7 +196,7 @@ bool CableSession::identify(const IdentifierDefinition& definition, const Reques
     return false;
   }
   named.push_back({definition.name, found.value});
-  connection_->identify(definition.name, std::move(found.value));
+  connection().identify(definition.name, std::move(found.value));
   return true;
 }
 
@@ -233,7 +248,7 @@ bool CableSession::renew(std::string_view token) {
     if (!definition.source) return false;
     if (!definition.source->needs_jwt()) continue;
     const IdentifierValue found = definition.source->evaluate(credentials);
-    if (!found || found.value != connection_->identifier(definition.name)) return false;
+    if (!found || found.value != known_identifiers()[definition.name]) return false;
     same = true;
   }
   if (!same) return false;
@@ -242,7 +257,8 @@ bool CableSession::renew(std::string_view token) {
 }
 
 void CableSession::disconnected() {
-  if (guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
+  if (connection_ &&
+      guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
   }
   if (rpc()) rpc()->ended();
@@ -382,8 +398,7 @@ CableConnection::Description& CableConnection::description() {
 }
 
 const Json& CableConnection::identifiers() const {
-  static const Json kNone = Json::object();
-  return description_ ? description_->identifiers : kNone;
+  return description_ ? description_->identifiers : internal::no_identifiers();
 }
 const Json& CableConnection::identifier(std::string_view name) const {
   return identifiers()[name];

@@ -138,6 +138,11 @@ std::string identity_problem(const Options& options) {
   return prepare(options, secrets, identity);
 }
 
+const Json& no_identifiers() {
+  static const Json kNone = Json::object();
+  return kNone;
+}
+
 std::string load_identity(const Options& options, Identity& identity) {
   Secrets secrets;
   if (std::string problem = prepare(options, secrets, identity); !problem.empty()) return problem;

@@ -12,6 +12,7 @@
 #include "auth/identifier_source.h"
 #include "auth/jwt.h"
 #include "auth/keys.h"
+#include "ringcast/json.h"
 #include "ringcast/options.h"
 
 namespace ringcast::internal {
@@ -24,6 +25,9 @@ struct Identity {
   bool public_streams = false;
   std::vector<IdentifierSource> sources;  // of cables that name no identifiers themselves
 };
+
+// An object without members: those of whoever has none.
+const Json& no_identifiers();
 
 // Fills `identity`, which takes some milliseconds for each secret. Returns what is wrong
 // with the options or their files, in a sentence, or nothing.

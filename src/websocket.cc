@@ -36,10 +36,7 @@ class RawSession final : public RawSocket, public WebSocket {
   RawSocket& socket() { return *this; }
   const RawSocket& socket() const { return *this; }
 
-  const Json& identifiers() const {
-    static const Json kNone = Json::object();
-    return description() ? description()->identifiers : kNone;
-  }
+  const Json& identifiers() const { return description() ? description()->identifiers : no_identifiers(); }
 
   void add_tag(std::string_view tag) {
     std::string& tags = describe().tags;

@@ -67,7 +67,6 @@ void Connection::completed(const Completion& completion) {
 void Connection::add_subscription(Subscription& subscription) {
   subscription.next = subscriptions_;
   subscriptions_ = &subscription;
-  ++subscription_count_;
 }
 
 void Connection::remove_subscription(Subscription& subscription) {
@@ -75,7 +74,15 @@ void Connection::remove_subscription(Subscription& subscription) {
   Subscription** link = &subscriptions_;
   while (*link != &subscription) link = &(*link)->next;
   *link = subscription.next;
-  --subscription_count_;
+}
+
+size_t Connection::subscription_count() const {
+  size_t count = 0;
+  for (const Subscription* subscription = subscriptions_; subscription != nullptr;
+       subscription = subscription->next) {
+    ++count;
+  }
+  return count;
 }
 
 Subscription* Connection::find_subscription(uint32_t owner, std::string_view stream) const {
@@ -144,7 +151,7 @@ void Connection::trim_backlog() {
   const size_t limit = shard_.limits().backlog_bytes;
   if (state_ != State::open || backlog_bytes() <= limit) return;
   // An equal part for each of those who may lose something.
-  const size_t part = limit / 2 / std::max<size_t>(1, subscription_count_);
+  const size_t part = limit / 2 / std::max<size_t>(1, subscription_count());
   for (Subscription* subscription = subscriptions_; subscription != nullptr;
        subscription = subscription->next) {
     FrameLog& log = subscription->log.bytes;

@@ -336,6 +336,28 @@ TEST(WebSocket, RoomsHearWhatIsSaidInThem) {
   EXPECT_EQ(other.next(), R"({"n":1})");
 }
 
+TEST(WebSocket, KnowsItsRequestAsItWasSent) {
+  Server server(local());
+  const auto tell = [](WebSocket& socket) {
+    socket.send(Json{{"path", socket.path()}, {"id", socket.parameter("id")}, {"q", socket.query("q")}});
+  };
+  server.websocket("/plain", {.open = tell});
+  server.websocket("/of/:id", {.open = tell});
+  ASSERT_TRUE(server.start());
+  const std::pair<const char*, const char*> cases[] = {
+      {"/plain", R"({"path":"/plain","id":"","q":""})"},
+      {"/plain?q=%31", R"({"path":"/plain","id":"","q":"1"})"},
+      {"/pl%61in", R"({"path":"/pl%61in","id":"","q":""})"},
+      {"/of/%37?q=a", R"({"path":"/of/%37","id":"7","q":"a"})"},
+      {"/of/:id", R"({"path":"/of/:id","id":":id","q":""})"},
+  };
+  for (const auto& [target, told] : cases) {
+    Peer peer(server.addresses()[0]);
+    ASSERT_EQ(peer.upgrade(target), 101) << target;
+    EXPECT_EQ(peer.next(), told) << target;
+  }
+}
+
 TEST(WebSocket, KeepsStateAndOneNumber) {
   Server server(local());
   server.websocket("/count", {.message = [](WebSocket& socket, Text) {
