@@ -27,12 +27,13 @@ class CableSession final : public Session {
   CableSession(Connection& connection, const Route& route) : Session(connection, route) {}
   ~CableSession() override {
     if (rpc()) rpc()->ended();
+    if (known()) ours().connection.reset();  // while it can ask us yet
   }
 
   // On a route without a class of its own, one is made once there is something to keep in it.
   CableConnection& connection() {
-    if (!connection_) own(std::make_unique<CableConnection>());
-    return *connection_;
+    if (known_connection() == nullptr) own(std::make_unique<CableConnection>());
+    return *known_connection();
   }
 
   // Whether a channel of its has a receive() of its own, or the base class's was reached.
@@ -65,29 +66,27 @@ class CableSession final : public Session {
   void recognized(std::string_view identifiers);
   std::unique_ptr<Channel> make(std::string_view name, const std::function<std::unique_ptr<Channel>()>& make);
 
-  // Of one about which an application is asked.
-  struct Asking final : Extra {
-    std::shared_ptr<RpcSession> rpc;
+  struct Ours final : Extra {
+    std::unique_ptr<CableConnection> connection;
+    std::shared_ptr<RpcSession> rpc;  // where an application is asked
   };
-  std::unique_ptr<Extra> make_extra() override { return std::make_unique<Asking>(); }
-  RpcSession* rpc() const {
-    const Extra* const known = known_extra();
-    return known == nullptr ? nullptr : static_cast<const Asking*>(known)->rpc.get();
-  }
+  std::unique_ptr<Extra> make_extra() override { return std::make_unique<Ours>(); }
+  Ours& ours() { return static_cast<Ours&>(extra()); }
+  const Ours* known() const { return static_cast<const Ours*>(known_extra()); }
+  CableConnection* known_connection() const { return known() ? known()->connection.get() : nullptr; }
+  RpcSession* rpc() const { return known() ? known()->rpc.get() : nullptr; }
 
   void own(std::unique_ptr<CableConnection> connection) {
-    connection_ = std::move(connection);
-    connection_->session_ = this;
+    connection->session_ = this;
+    ours().connection = std::move(connection);
   }
   const Json& known_identifiers() const {
-    return connection_ ? connection_->identifiers() : no_identifiers();
+    return known_connection() ? known_connection()->identifiers() : no_identifiers();
   }
-
-  std::unique_ptr<CableConnection> connection_;
 };
 
 // A hundred thousand sessions pay 100 KB for each byte.
-static_assert(sizeof(CableSession) == 72);
+static_assert(sizeof(CableSession) == 56);
 
 CallResult CableSession::connect(const Exchange& exchange) {
   return guarded(logger(), "connect", [&] { decide(exchange); });
@@ -110,9 +109,9 @@ void CableSession::decide(const Exchange& exchange) {
   for (const auto& allowed : definition().guards) {
     if (!allowed(request)) return refuse(data, "the route's authorize() said no");
   }
-  if (connection_) {
-    connection_->connect(request);
-    if (connection_->rejected()) return refuse(data, "the connection's connect() said no");
+  if (CableConnection* const connection = known_connection()) {
+    connection->connect(request);
+    if (connection->rejected()) return refuse(data, "the connection's connect() said no");
   }
   if (definition().tags) {
     for (const std::string& tag : definition().tags(request, connection())) connection().add_tags({tag});
@@ -141,7 +140,7 @@ void CableSession::name_connection() {
 
 // Who has been identified here, or by a token of AnyCable's, comes in unasked.
 void CableSession::ask_application(const RequestData& data) {
-  static_cast<Asking&>(extra()).rpc = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
+  ours().rpc = std::make_shared<RpcSession>(*core().rpc(), *this, data.exchange);
   std::string identifiers;
   for (const auto& [name, value] : known_identifiers().members()) {
     if (!names_somebody(value)) continue;
@@ -257,8 +256,9 @@ bool CableSession::renew(std::string_view token) {
 }
 
 void CableSession::disconnected() {
-  if (connection_ &&
-      guarded(logger(), "disconnected", [this] { connection_->disconnected(); }) == CallResult::failed) {
+  CableConnection* const connection = known_connection();
+  if (connection != nullptr &&
+      guarded(logger(), "disconnected", [&] { connection->disconnected(); }) == CallResult::failed) {
     shard().counters().callback_exceptions.add();
   }
   if (rpc()) rpc()->ended();

@@ -18,8 +18,8 @@
 
 namespace ringcast {
 
-// Names one life of one slot. The generation has 24 bits, so that slot,
-// generation and an operation fit a 64-bit token, and is never 0: a
+// Names one life of one slot. The generation has 24 bits, so that slot and
+// generation fit the 56 bits of a backend's token, and is never 0: a
 // value-initialised SlotId names nothing. A stale id would be believed again
 // after 2^24 - 1 lives of its slot; no completion is in flight for so long.
 struct SlotId {
@@ -29,7 +29,8 @@ struct SlotId {
   friend bool operator==(const SlotId&, const SlotId&) = default;
 };
 
-inline constexpr uint32_t kSlotGenerationMax = (1u << 24) - 1;
+inline constexpr unsigned kSlotGenerationBits = 24;
+inline constexpr uint32_t kSlotGenerationMax = (1u << kSlotGenerationBits) - 1;
 
 template <class T>
 class Slab {

@@ -68,7 +68,9 @@ inline constexpr size_t kSendBytesMax = size_t{1} << 30;
 inline constexpr size_t kSendPartsMax = 1024;  // IOV_MAX
 
 // Ties a completion to who asked. The backend hands it back unread; a shard packs
-// slot and generation of a connection into it (shard/connection.h).
+// slot and generation of a connection into it (shard/connection.h). 56 bits of it count:
+// a backend keeps one for each descriptor, beside what it knows of that.
+inline constexpr unsigned kTokenBits = 56;
 struct Token {
   uint64_t value = 0;
   friend bool operator==(Token, Token) = default;

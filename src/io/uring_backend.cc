@@ -88,8 +88,9 @@ UringBackend::Socket& UringBackend::socket(int fd) {
 // The socket on which `submission` arms something, or which it closes.
 UringBackend::Socket& UringBackend::socket_for(const Submission& submission) {
   Socket& socket = this->socket(submission.fd);
-  RC_ASSERT((socket.armed == 0 && !socket.recv_waiting) || socket.token == submission.token);
-  socket.token = submission.token;
+  RC_ASSERT(submission.token.value >> kTokenBits == 0);
+  RC_ASSERT((socket.armed == 0 && !socket.recv_waiting) || socket.token() == submission.token);
+  socket.token_bits = submission.token.value & ((uint64_t{1} << kTokenBits) - 1);
   return socket;
 }
 
@@ -222,7 +223,7 @@ void UringBackend::cancel(int fd, Kind kind) {
 void UringBackend::cancel_recv(int fd, Socket& socket) {
   if (socket.recv_waiting) {
     socket.recv_waiting = false;
-    complete(Operation::recv, socket.token, -ECANCELED);
+    complete(Operation::recv, socket.token(), -ECANCELED);
   } else if ((socket.armed & uint8_t(Kind::recv)) != 0) {
     cancel(fd, Kind::recv);
   }
@@ -233,7 +234,7 @@ void UringBackend::close(int fd, Socket& socket) {
   socket.closing = true;
   ++in_flight_;
   if (socket.armed == 0) {
-    after_batch_.push_back(Submission::close(fd, socket.token));
+    after_batch_.push_back(Submission::close(fd, socket.token()));
     return;
   }
   io_uring_sqe* entry = next_entry(5);  // its own, and one for each kind armed
@@ -358,20 +359,20 @@ void UringBackend::take(const io_uring_cqe& cqe) {
     --in_flight_;
   }
   if (kind == Kind::recv) {
-    complete(Operation::recv, socket.token, cqe.res, more, buffers_->take(cqe.flags, cqe.res));
+    complete(Operation::recv, socket.token(), cqe.res, more, buffers_->take(cqe.flags, cqe.res));
   } else if (kind == Kind::accept) {
-    complete(Operation::accept, socket.token, cqe.res, more);
+    complete(Operation::accept, socket.token(), cqe.res, more);
   } else if (kind == Kind::connect) {
-    complete(Operation::connect, socket.token, cqe.res);
+    complete(Operation::connect, socket.token(), cqe.res);
   } else {
-    complete(Operation::poll_writable, socket.token, std::min(cqe.res, 0));
+    complete(Operation::poll_writable, socket.token(), std::min(cqe.res, 0));
   }
-  if (socket.closing && socket.armed == 0) after_batch_.push_back(Submission::close(fd, socket.token));
+  if (socket.closing && socket.armed == 0) after_batch_.push_back(Submission::close(fd, socket.token()));
 }
 
 void UringBackend::finish_close(int fd, Socket& socket) {
   RC_ASSERT(socket.closing && socket.armed == 0);
-  const Token token = socket.token;
+  const Token token = socket.token();
   if (socket.reset) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);

@@ -93,8 +93,8 @@ Subscription* Connection::find_subscription(uint32_t owner, std::string_view str
   return nullptr;
 }
 
-void Connection::subscription_live(Subscription& subscription) {
-  if (Session* const session = cable()) session->subscription_live(subscription.owner);
+void Connection::subscription_live(uint32_t owner) {
+  if (Session* const session = cable()) session->subscription_live(owner);
   release_output_if_live();
 }
 

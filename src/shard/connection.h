@@ -41,10 +41,15 @@ struct Subscription;
 using ConnectionId = SlotId;
 
 constexpr Token token_of(ConnectionId id) {
-  return {uint64_t{id.slot} << 32 | id.generation};
+  return {uint64_t{id.slot} << kSlotGenerationBits | id.generation};
 }
 constexpr ConnectionId connection_of(Token token) {
-  return {static_cast<uint32_t>(token.value >> 32), static_cast<uint32_t>(token.value)};
+  return {static_cast<uint32_t>(token.value >> kSlotGenerationBits),
+          static_cast<uint32_t>(token.value & kSlotGenerationMax)};
+}
+// Those of anything else have no generation.
+constexpr bool names_connection(Token token) {
+  return (token.value & kSlotGenerationMax) != 0;
 }
 
 inline constexpr uint32_t kNotInBatch = UINT32_MAX;
@@ -88,8 +93,8 @@ class Connection final : public Timer {
 
   // --- Streams --------------------------------------------------------------------
 
-  // The hub says that `subscription` is live.
-  void subscription_live(Subscription& subscription);
+  // The hub says that a subscription of `owner` is live.
+  void subscription_live(uint32_t owner);
 
   // A cursor of ours was lapped and its stream's policy is to close.
   void close_too_slow() { shed("too_slow", "too slow", EndReason::too_slow, DropReason::lapped); }

@@ -49,8 +49,8 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
   StreamLog* log = stream->find_log(identifier, connection.window_bits());
   if (log == nullptr) log = &stream->add_log(chunks_, identifier, connection.window_bits());
 
-  Subscription& subscription = subscriptions_[subscriptions_.acquire(Subscription{
-      .connection = connection, .log = *log, .cursor = log->bytes.join(), .owner = owner, .position = 0})];
+  Subscription& subscription = subscriptions_.acquire(Subscription{
+      .connection = connection, .log = *log, .cursor = log->bytes.join(), .owner = owner, .position = 0});
   log->subscribers.add(subscription);
   connection.add_subscription(subscription);
   shard_.counters().subscriptions.set(subscriptions_.size());
@@ -64,7 +64,7 @@ void Hub::unsubscribe(Subscription& subscription) {
   log.bytes.leave(subscription.cursor);
   log.subscribers.remove(subscription);
   subscription.connection.remove_subscription(subscription);
-  subscriptions_.release(subscription.id());
+  subscriptions_.release(subscription);
   shard_.counters().subscriptions.set(subscriptions_.size());
   if (log.subscribers.size() > 0) return;
   erase_log(log);
@@ -346,13 +346,21 @@ bool Hub::deliver(Delivery& delivery) {
   if (!delivery.message) {
     stream->live = true;
     // subscription_live() may call an embedder, who may unsubscribe: collect first.
-    std::vector<SlotId> waiting;
+    struct Waiting {
+      ConnectionId connection;
+      uint32_t owner;
+    };
+    std::vector<Waiting> waiting;
     for (const StreamLog* log = stream->logs.get(); log != nullptr; log = log->next.get()) {
-      log->subscribers.for_each([&](Subscription& subscription) { waiting.push_back(subscription.id()); });
+      log->subscribers.for_each([&](const Subscription& subscription) {
+        waiting.push_back({subscription.connection.id(), subscription.owner});
+      });
     }
-    for (const SlotId id : waiting) {
-      if (Subscription* subscription = subscriptions_.find(id)) {
-        subscription->connection.subscription_live(*subscription);
+    const StreamName name = stream->name;  // the stream may go with its last subscriber
+    for (const auto& [id, owner] : waiting) {
+      Connection* const connection = shard_.find(id);
+      if (connection != nullptr && connection->find_subscription(owner, name.text()) != nullptr) {
+        connection->subscription_live(owner);
       }
     }
     return true;

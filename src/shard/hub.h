@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/pool.h"
 #include "base/slab.h"
 #include "shard/coalesced_walk.h"
 #include "shard/counters.h"
@@ -170,7 +171,7 @@ class Hub {
   OutboxPool outboxes_;
 
   Slab<Stream> streams_;
-  Slab<Subscription> subscriptions_;
+  Pool<Subscription> subscriptions_;
   std::unordered_set<Stream*, StreamNameHash, StreamNameEqual> by_name_;
 
   std::unordered_map<StreamName, Home, StreamNameHash, StreamNameEqual> homes_;

@@ -114,51 +114,55 @@ void SessionChannel::Periodic::due() {
 
 // --- ChannelList ----------------------------------------------------------------------
 
+ChannelList::Listed::Listed(std::unique_ptr<SessionChannel> channel)
+    : hash(hash32(channel->identifier())), channel(std::move(channel)) {}
+
 SessionChannel* ChannelList::find(std::string_view identifier) const {
-  if (first_ && first_->identifier() == identifier) return first_.get();
-  if (!others_) return nullptr;
+  const Table* const table = this->table();
+  if (table == nullptr) return alone() != nullptr && alone()->identifier() == identifier ? alone() : nullptr;
   const uint32_t hash = hash32(identifier);
-  for (const Listed& listed : *others_) {
+  for (const Listed& listed : *table) {
     if (listed.hash == hash && listed.channel->identifier() == identifier) return listed.channel.get();
   }
   return nullptr;
 }
 
 SessionChannel* ChannelList::at_index(uint32_t index) const {
-  if (first_ && first_->index_ == index) return first_.get();
-  if (!others_) return nullptr;
+  const Table* const table = this->table();
+  if (table == nullptr) return alone() != nullptr && alone()->index_ == index ? alone() : nullptr;
   const auto found =
-      std::ranges::find(*others_, index, [](const Listed& listed) { return listed.channel->index_; });
-  return found == others_->end() ? nullptr : found->channel.get();
+      std::ranges::find(*table, index, [](const Listed& listed) { return listed.channel->index_; });
+  return found == table->end() ? nullptr : found->channel.get();
 }
 
 void ChannelList::add(std::unique_ptr<SessionChannel> channel) {
-  if (!first_) {
-    first_ = std::move(channel);
-    return;
+  if (empty()) return hold(std::move(channel));
+  if (!has_table()) {
+    auto table = std::make_unique<Table>();
+    table->emplace_back(std::unique_ptr<SessionChannel>(alone()));
+    held_ = reinterpret_cast<uintptr_t>(table.release()) | kIsTable;
   }
-  if (!others_) others_ = std::make_unique<std::vector<Listed>>();
-  const uint32_t hash = hash32(channel->identifier());
-  others_->push_back({hash, std::move(channel)});
+  table()->emplace_back(std::move(channel));
 }
 
 // The last takes the place of the one that goes.
 void ChannelList::remove(SessionChannel& channel) {
   std::unique_ptr<SessionChannel> removed;
-  if (first_.get() == &channel) {
-    removed = std::move(first_);
-    if (!others_) return;
-    first_ = std::move(others_->back().channel);
-  } else {
-    RC_ASSERT(others_ != nullptr);
+  if (Table* const table = this->table()) {
     const auto found =
-        std::ranges::find(*others_, &channel, [](const Listed& listed) { return listed.channel.get(); });
-    RC_ASSERT(found != others_->end());
-    std::swap(*found, others_->back());
-    removed = std::move(others_->back().channel);
+        std::ranges::find(*table, &channel, [](const Listed& listed) { return listed.channel.get(); });
+    RC_ASSERT(found != table->end());
+    std::swap(*found, table->back());
+    removed = std::move(table->back().channel);
+    table->pop_back();
+    if (table->size() > 1) return;
+    const std::unique_ptr<Table> emptied(table);
+    hold(std::move(emptied->front().channel));
+  } else {
+    RC_ASSERT(alone() == &channel);
+    removed.reset(alone());
+    held_ = 0;
   }
-  others_->pop_back();
-  if (others_->empty()) others_.reset();
 }
 
 // --- Session --------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/assert.h"
 #include "protocol/cable.h"
 #include "shard/channel_identifier.h"
 #include "shard/counters.h"
@@ -137,23 +138,39 @@ static_assert(sizeof(SessionChannel) == 40);
 // buckets; one alone takes no table.
 class ChannelList {
  public:
-  bool empty() const { return first_ == nullptr; }
-  size_t size() const { return empty() ? 0 : 1 + (others_ ? others_->size() : 0); }
+  ChannelList() = default;
+  ChannelList(const ChannelList&) = delete;
+  ChannelList& operator=(const ChannelList&) = delete;
+  ~ChannelList() { RC_ASSERT(empty()); }
+
+  bool empty() const { return held_ == 0; }
+  size_t size() const { return table() != nullptr ? table()->size() : empty() ? 0 : 1; }
   // Null: there is none.
   SessionChannel* find(std::string_view identifier) const;
   SessionChannel* at_index(uint32_t index) const;
-  SessionChannel& last() const { return others_ ? *others_->back().channel : *first_; }
+  SessionChannel& last() const { return table() != nullptr ? *table()->back().channel : *alone(); }
 
   void add(std::unique_ptr<SessionChannel> channel);
   void remove(SessionChannel& channel);
 
  private:
   struct Listed {
+    explicit Listed(std::unique_ptr<SessionChannel> channel);
+
     uint32_t hash;  // of the identifier
     std::unique_ptr<SessionChannel> channel;
   };
-  std::unique_ptr<SessionChannel> first_;
-  std::unique_ptr<std::vector<Listed>> others_;  // never empty
+  using Table = std::vector<Listed>;
+  static constexpr uintptr_t kIsTable = 1;
+
+  bool has_table() const { return (held_ & kIsTable) != 0; }
+  SessionChannel* alone() const { return has_table() ? nullptr : reinterpret_cast<SessionChannel*>(held_); }
+  Table* table() const { return has_table() ? reinterpret_cast<Table*>(held_ & ~kIsTable) : nullptr; }
+  void hold(std::unique_ptr<SessionChannel> channel) {
+    held_ = reinterpret_cast<uintptr_t>(channel.release());
+  }
+
+  uintptr_t held_ = 0;  // owned: the only channel, or with that bit a table of more than one
 };
 
 class Session : public ConnectionPhase {
@@ -325,6 +342,6 @@ class Session : public ConnectionPhase {
 };
 
 // A hundred thousand sessions pay 100 KB for each byte.
-static_assert(sizeof(Session) <= 64);
+static_assert(sizeof(Session) == 56);
 
 }  // namespace ringcast

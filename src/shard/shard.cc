@@ -19,10 +19,6 @@ constexpr Duration kHeldBackPause = milliseconds(1);
 
 thread_local Shard* current_shard = nullptr;
 
-constexpr bool names_connection(Token token) {
-  return static_cast<uint32_t>(token.value) != 0;
-}
-
 struct CurrentScope {
   explicit CurrentScope(Shard* shard) : before(std::exchange(current_shard, shard)) {}
   ~CurrentScope() { current_shard = before; }
@@ -288,8 +284,8 @@ void Shard::close_listeners() {
   if (listeners_closed_) return;
   listeners_closed_ = true;
   timers_.cancel(accept_deadline_);
-  for (const Listener& listener : listeners_) {
-    submit(Submission::close(listener.fd, kListenerToken));
+  for (size_t index = 0; index < listeners_.size(); ++index) {
+    submit(Submission::close(listeners_[index].fd, token_of_listener(index)));
     ++plain_closes_;
   }
 }

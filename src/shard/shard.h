@@ -96,8 +96,9 @@ struct Publication {
   Bytes payload;
 };
 
-// Tokens that name no connection have no generation.
-inline constexpr Token kListenerToken{uint64_t{1} << 63};
+constexpr Token token_of_listener(size_t index) {
+  return {uint64_t{index} << kSlotGenerationBits};
+}
 
 class Shard {
  public:

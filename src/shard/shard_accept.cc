@@ -18,16 +18,14 @@ constexpr uint64_t kSkewMin = 16;
 
 void Shard::arm_accept() {
   if (draining_ || stopping_) return;
-  for (Listener& listener : listeners_) {
-    if (listener.armed) continue;
-    listener.armed = true;
-    submit(Submission::accept(
-        listener.fd, {kListenerToken.value | static_cast<uint64_t>(&listener - listeners_.data()) << 32}));
+  for (size_t index = 0; index < listeners_.size(); ++index) {
+    if (std::exchange(listeners_[index].armed, true)) continue;
+    submit(Submission::accept(listeners_[index].fd, token_of_listener(index)));
   }
 }
 
 void Shard::accepted(const Completion& completion) {
-  const auto which = static_cast<size_t>((completion.token.value & ~kListenerToken.value) >> 32);
+  const auto which = static_cast<size_t>(completion.token.value >> kSlotGenerationBits);
   RC_ASSERT(which < listeners_.size());
   if (!completion.more) listeners_[which].armed = false;
   if (completion.result >= 0) {
@@ -82,7 +80,7 @@ void Shard::listen_with_tls(const std::vector<int>& listeners, std::shared_ptr<c
 void Shard::adopt(int descriptor, bool tls) {
   if (draining_ || stopping_) {
     // Accepted in the moment the listener closed: a reset tells it to go elsewhere.
-    submit(Submission::close(descriptor, kListenerToken, true));
+    submit(Submission::close(descriptor, {}, true));
     ++plain_closes_;
     return;
   }

@@ -33,7 +33,6 @@ struct Subscription {
   uint32_t position;             // in its log's SubscriberRing
   Subscription* next = nullptr;  // of the same connection, newest first
 
-  SlotId id() const { return Slab<Subscription>::id_of(*this); }
   LapPolicy policy() const;
 };
 

@@ -70,7 +70,7 @@ Coverage::Watch::Watch(Coverage& coverage, World& world)
 
 void Coverage::Watch::after_turn(ShardIndex shard) {
   for (const Token token : world_.backend(shard).touched()) {
-    if (static_cast<uint32_t>(token.value) != 0) look(shard, token);
+    if (names_connection(token)) look(shard, token);
   }
   Hub& hub = world_.shard(shard).hub();
   const bool deferring = hub.deferring();

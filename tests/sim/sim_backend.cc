@@ -325,7 +325,7 @@ void SimBackend::submit(const Submission& submission) {
       return cancel(fd, kAccept);
     case Operation::close:
       for (uint8_t kind = 0; kind < kKinds; ++kind) cancel(fd, kind);
-      if (static_cast<uint32_t>(submission.token.value) == 0) ++plain_closes_;
+      if (!names_connection(submission.token)) ++plain_closes_;
       closing_.push_back({fd, submission.token, submission.reset});
       return;
   }
