@@ -67,9 +67,19 @@ CableRoute& CableRoute::set_connection(std::function<std::unique_ptr<CableConnec
   return *this;
 }
 
+CableRoute& CableRoute::add_channel(std::string_view name, ChannelClass made,
+                                    std::vector<NamedAction> actions) {
+  return add_channel(name, internal::ChannelDefinition{.made_in_place = made}, std::move(actions));
+}
+
 CableRoute& CableRoute::add_channel(std::string_view name, std::function<std::unique_ptr<Channel>()> make,
                                     std::vector<NamedAction> actions) {
-  internal::ChannelDefinition channel{.name = std::string(name), .make = std::move(make), .actions = {}};
+  return add_channel(name, internal::ChannelDefinition{.make = std::move(make)}, std::move(actions));
+}
+
+CableRoute& CableRoute::add_channel(std::string_view name, internal::ChannelDefinition channel,
+                                    std::vector<NamedAction> actions) {
+  channel.name = name;
   for (NamedAction& action : actions) {
     // A client that could call `subscribed` would get every broadcast twice.
     if (!valid_action(action.name) && definition_->problem.empty()) {

@@ -21,10 +21,14 @@ namespace ringcast::internal {
 class ServerCore;
 
 struct ChannelDefinition {
-  std::string name;
-  std::function<std::unique_ptr<Channel>()> make;
+  using Class = CableRoute::ChannelClass;
+
+  std::string name = {};
+  // One of the two makes its channels.
+  std::optional<Class> made_in_place = {};
+  std::function<std::unique_ptr<Channel>()> make = {};
   std::unordered_map<std::string, std::function<void(Channel&, const Json&)>, StringHash, std::equal_to<>>
-      actions;
+      actions = {};
 };
 
 // One of the two says what it is.

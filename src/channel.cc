@@ -64,7 +64,15 @@ class CableSession final : public Session {
   void name_connection();
   void ask_application(const RequestData& data);
   void recognized(std::string_view identifiers);
-  std::unique_ptr<Channel> make(std::string_view name, const std::function<std::unique_ptr<Channel>()>& make);
+  // What `make` makes, or null if it throws.
+  template <class Make>
+  std::invoke_result_t<Make> make(std::string_view name, Make&& make) {
+    std::invoke_result_t<Make> made;
+    if (guarded(logger(), name, [&] { made = make(); }) == CallResult::failed) {
+      shard().counters().callback_exceptions.add();
+    }
+    return made;
+  }
 
   struct Ours final : Extra {
     std::unique_ptr<CableConnection> connection;
@@ -266,17 +274,31 @@ void CableSession::disconnected() {
 
 // --- Channels -----------------------------------------------------------------------
 
-// Owns the embedder's channel object.
+// Owns the embedder's channel object, which as a rule lies behind it in the same block.
 class CableChannel final : public SessionChannel {
  public:
+  static std::unique_ptr<CableChannel> make(const ChannelDefinition& definition, CableSession& session,
+                                            ChannelIdentifierRef identifier) {
+    const ChannelDefinition::Class& made = *definition.made_in_place;
+    return std::unique_ptr<CableChannel>(new (place_of(made) + made.bytes)
+                                             CableChannel(definition, session, std::move(identifier)));
+  }
   // Without a definition: it was found by its name.
   CableChannel(const ChannelDefinition* definition, CableSession& session, ChannelIdentifierRef identifier,
                std::unique_ptr<Channel> channel)
-      : SessionChannel(session, std::move(identifier)),
-        definition_(definition),
-        channel_(std::move(channel)) {
+      : SessionChannel(session, std::move(identifier)), definition_(definition), channel_(channel.release()) {
     channel_->subscription_ = this;
   }
+  ~CableChannel() override {
+    if (in_place()) {
+      channel_->~Channel();
+    } else {
+      delete channel_;
+    }
+  }
+
+  static void* operator new(size_t bytes) { return ::operator new(bytes); }
+  static void operator delete(void* block) { ::operator delete(block); }
 
   // --- For Channel ---
 
@@ -346,8 +368,25 @@ class CableChannel final : public SessionChannel {
   std::unique_ptr<Extra> make_extra() override { return std::make_unique<Calling>(); }
   std::vector<std::function<void()>>& periodics() { return static_cast<Calling&>(extra()).periodics; }
 
+  CableChannel(const ChannelDefinition& definition, CableSession& session, ChannelIdentifierRef identifier)
+      : SessionChannel(session, std::move(identifier)),
+        definition_(&definition),
+        channel_(definition.made_in_place->make(reinterpret_cast<std::byte*>(this) +
+                                                place_of(*definition.made_in_place))) {
+    channel_->subscription_ = this;
+  }
+
+  // Of a block that has room behind it for what is made there.
+  static void* operator new(size_t, size_t bytes) { return ::operator new(bytes); }
+  static void operator delete(void* block, size_t) { ::operator delete(block); }
+
+  static size_t place_of(const ChannelDefinition::Class& made) {
+    return (sizeof(CableChannel) + made.alignment - 1) / made.alignment * made.alignment;
+  }
+  bool in_place() const { return definition_ != nullptr && definition_->made_in_place; }
+
   const ChannelDefinition* const definition_;
-  std::unique_ptr<Channel> channel_;
+  Channel* const channel_;  // owned
 };
 
 // A hundred thousand subscriptions pay 100 KB for each byte.
@@ -355,15 +394,6 @@ static_assert(sizeof(CableChannel) == 56);
 
 std::unique_ptr<Session> CableGate::make_session(Connection& connection, const Route& route) {
   return std::make_unique<CableSession>(connection, route);
-}
-
-std::unique_ptr<Channel> CableSession::make(std::string_view name,
-                                            const std::function<std::unique_ptr<Channel>()>& make) {
-  std::unique_ptr<Channel> made;
-  if (guarded(logger(), name, [&] { made = make(); }) == CallResult::failed) {
-    shard().counters().callback_exceptions.add();
-  }
-  return made;
 }
 
 std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef identifier) {
@@ -379,6 +409,11 @@ std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef 
       return rpc()->make_channel(*this, std::move(identifier));
     }
     return make_stream_channel(core().identity(), *this, std::move(identifier));
+  }
+  if (found->second.made_in_place) {
+    return make(name, [&]() -> std::unique_ptr<SessionChannel> {
+      return CableChannel::make(found->second, *this, std::move(identifier));
+    });
   }
   auto made = make(name, found->second.make);
   if (made == nullptr) return nullptr;

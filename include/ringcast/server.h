@@ -22,9 +22,11 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +48,7 @@ namespace ringcast {
 
 namespace internal {
 struct CableDefinition;
+struct ChannelDefinition;
 }  // namespace internal
 
 // What is served at an Action Cable address; returned by Server::cable. Each function
@@ -86,8 +89,12 @@ class CableRoute {
   CableRoute& channel(std::string_view name, std::initializer_list<ChannelAction<T>> actions = {}) {
     std::vector<NamedAction> named;
     for (const ChannelAction<T>& action : actions) named.push_back({action.name(), action.call()});
-    return add_channel(
-        name, [] { return std::unique_ptr<Channel>(std::make_unique<T>()); }, std::move(named));
+    if constexpr (alignof(T) <= alignof(std::max_align_t)) {
+      return add_channel(name, ChannelClass::of<T>(), std::move(named));
+    } else {
+      return add_channel(
+          name, [] { return std::unique_ptr<Channel>(std::make_unique<T>()); }, std::move(named));
+    }
   }
 
   // The same with a factory, for channels that need something to be made with.
@@ -121,13 +128,28 @@ class CableRoute {
 
  private:
   friend struct internal::CableDefinition;
+  friend struct internal::ChannelDefinition;
   explicit CableRoute(internal::CableDefinition& definition) : definition_(&definition) {}
 
   struct NamedAction {
     std::string name;
     std::function<void(Channel&, const Json&)> call;
   };
+  // Makes a channel where it is told to.
+  struct ChannelClass {
+    template <class T>
+    static ChannelClass of() {
+      return {sizeof(T), alignof(T), [](void* at) -> Channel* { return ::new (at) T(); }};
+    }
+
+    size_t bytes;
+    size_t alignment;
+    Channel* (*make)(void* at);
+  };
+  CableRoute& add_channel(std::string_view name, ChannelClass made, std::vector<NamedAction> actions);
   CableRoute& add_channel(std::string_view name, std::function<std::unique_ptr<Channel>()> make,
+                          std::vector<NamedAction> actions);
+  CableRoute& add_channel(std::string_view name, internal::ChannelDefinition channel,
                           std::vector<NamedAction> actions);
   CableRoute& set_connection(std::function<std::unique_ptr<CableConnection>()> make);
 
