@@ -405,7 +405,7 @@ std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef 
   }
   const auto found = definition().channels.find(name);
   if (found == definition().channels.end()) {
-    if (rpc() && !is_stream_channel(core().identity(), name, identifier->params)) {
+    if (rpc() && !is_stream_channel(core().identity(), name, identifier->params())) {
       return rpc()->make_channel(*this, std::move(identifier));
     }
     return make_stream_channel(core().identity(), *this, std::move(identifier));

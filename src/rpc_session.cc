@@ -46,7 +46,7 @@ class RpcChannel final : public SessionChannel {
     if (session().over()) {
       conversation_->leave(*this);
     } else {
-      conversation_->unsubscribe(identifier(), std::move(state));
+      conversation_->unsubscribe(std::string(identifier()), std::move(state));
     }
   }
   bool pass_on(std::string_view data) override {
@@ -87,15 +87,26 @@ std::unique_ptr<SessionChannel> RpcSession::make_channel(Session& session, Chann
 
 void RpcSession::subscribe(RpcChannel& channel) {
   channel.ask();
-  command({.command = "subscribe", .identifier = channel.identifier(), .state = {}, .channel = &channel}, {});
+  command({.command = "subscribe",
+           .identifier = std::string(channel.identifier()),
+           .state = {},
+           .channel = &channel},
+          {});
 }
 
 void RpcSession::perform(RpcChannel& channel, std::string_view data) {
-  command({.command = "message", .identifier = channel.identifier(), .state = {}, .channel = &channel}, data);
+  command({.command = "message",
+           .identifier = std::string(channel.identifier()),
+           .state = {},
+           .channel = &channel},
+          data);
 }
 
-void RpcSession::unsubscribe(const std::string& identifier, RpcState state) {
-  command({.command = "unsubscribe", .identifier = identifier, .state = std::move(state), .channel = nullptr},
+void RpcSession::unsubscribe(std::string identifier, RpcState state) {
+  command({.command = "unsubscribe",
+           .identifier = std::move(identifier),
+           .state = std::move(state),
+           .channel = nullptr},
           {});
 }
 
@@ -268,7 +279,7 @@ void RpcSession::send_away(Session& session) {
 // --- The end ---------------------------------------------------------------------------
 
 void RpcSession::leave(RpcChannel& channel) {
-  left_.push_back({channel.identifier(), std::move(channel.state)});
+  left_.push_back({std::string(channel.identifier()), std::move(channel.state)});
 }
 
 void RpcSession::ended() {

@@ -50,7 +50,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
 
   void subscribe(RpcChannel& channel);
   void perform(RpcChannel& channel, std::string_view data);
-  void unsubscribe(const std::string& identifier, RpcState state);
+  void unsubscribe(std::string identifier, RpcState state);
   void leave(RpcChannel& channel);  // with the connection
 
   void command(Current current, std::string_view data);

@@ -88,7 +88,7 @@ bool is_stream_channel(const Identity& identity, std::string_view channel, const
 
 std::unique_ptr<SessionChannel> make_stream_channel(const Identity& identity, Session& session,
                                                     ChannelIdentifierRef identifier) {
-  const StreamRequest request = stream_request(identifier->channel(), identifier->params);
+  const StreamRequest request = stream_request(identifier->channel(), identifier->params());
   if (request.kind == StreamRequest::Kind::none || request.kind == StreamRequest::Kind::cable_ready) {
     return nullptr;
   }

@@ -57,7 +57,7 @@ void SessionChannel::stop_all_streams() {
 void SessionChannel::transmit(const Json& message) {
   if (state_ == State::ended) return;
   std::string text;
-  append_message(text, encode_identifier(identifier_->text), message.dump());
+  append_message(text, encode_identifier(identifier_->text()), message.dump());
   session_.connection_.send_message(Opcode::text, as_bytes(text), index_);
 }
 
@@ -84,7 +84,7 @@ void SessionChannel::refuse(std::span<const std::string> messages) {
   Session& session = session_;
   const ChannelIdentifierRef identifier = identifier_;
   session.end_channel(*this);  // and this is gone
-  if (messages.empty()) return session.reject(identifier->text);
+  if (messages.empty()) return session.reject(identifier->text());
   session.shard().counters().rejects.add();
   for (const std::string& message : messages) session.send_reply(message);
 }
@@ -482,7 +482,7 @@ void Session::subscribe(Command& command) {
   if (result == CallResult::failed || channel.reject_asked_) {
     const ChannelIdentifierRef refused = channel.identifier_;
     end_channel(channel);
-    return reject(refused->text);
+    return reject(refused->text());
   }
   if (channel.streams_pending_ == 0 && !channel.undecided_) confirm(channel);
 }

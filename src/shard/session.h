@@ -68,8 +68,8 @@ class SessionChannel {
   // timer(index) every `interval` while the subscription lives.
   void periodically(Duration interval, uint32_t index);
 
-  const Json& params() const { return identifier_->params; }
-  const std::string& identifier() const { return identifier_->text; }
+  const Json& params() const { return identifier_->params(); }
+  std::string_view identifier() const { return identifier_->text(); }
   Session& session() const { return session_; }
 
  protected:

@@ -194,26 +194,5 @@ TEST(Stream, EndsWithAnyNumberOfLogs) {
   }
 }
 
-TEST(ChannelIdentifiers, AreOneForAllWhoSayTheSameUntilTheLastIsGone) {
-  ChannelIdentifierTable identifiers;
-  EXPECT_FALSE(identifiers.find_or_decode("[]"));
-  EXPECT_FALSE(identifiers.find_or_decode(R"({"room":1})"));
-  EXPECT_EQ(identifiers.size(), 0u);
-  {
-    const ChannelIdentifierRef first = identifiers.find_or_decode(R"({"channel":"Chat","room_id":7})");
-    ChannelIdentifierRef second = identifiers.find_or_decode(R"({"channel":"Chat","room_id":7})");
-    EXPECT_EQ(first, second);
-    EXPECT_EQ(&first->params, &second->params);
-    EXPECT_EQ(first->channel(), "Chat");
-    EXPECT_EQ(identifiers.size(), 1u);
-    second = identifiers.find_or_decode(R"({"channel":"Chat","room_id":8})");
-    EXPECT_NE(first, second);
-    EXPECT_EQ(identifiers.size(), 2u);
-    second = first;
-    EXPECT_EQ(identifiers.size(), 1u);
-  }
-  EXPECT_EQ(identifiers.size(), 0u);
-}
-
 }  // namespace
 }  // namespace ringcast

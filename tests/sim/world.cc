@@ -106,7 +106,9 @@ class ScriptedChannel final : public SessionChannel {
   CallResult timer(uint32_t index) override {
     return script_.timer ? script_.timer(*this, index) : CallResult::ok;
   }
-  void note(std::string_view what) { scripts_.calls.push_back(std::string(what) + " " + identifier()); }
+  void note(std::string_view what) {
+    scripts_.calls.push_back(std::string(what).append(" ").append(identifier()));
+  }
 
   Scripts& scripts_;
   const ChannelScript& script_;
