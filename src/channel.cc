@@ -329,7 +329,7 @@ class CableChannel final : public SessionChannel {
   // That clients know it by.
   std::string_view name() const {
     if (definition_ != nullptr) return definition_->name;
-    return params()["channel"].text();
+    return channel_name();
   }
 
  private:

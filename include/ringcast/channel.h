@@ -53,7 +53,9 @@ class Channel {
   virtual bool perform(std::string_view action, const Json& data);
 
  protected:
-  // The decoded identifier, "channel" included. Not yet there in a constructor.
+  // The decoded identifier, "channel" included. Not yet there in a constructor. The reference,
+  // and whatever is read through it, is good until the callback that asked returns: copy what
+  // is needed later, or ask again.
   const Json& params() const;
   // The identifier as the client sent it.
   std::string_view identifier() const;

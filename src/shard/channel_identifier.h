@@ -1,5 +1,6 @@
-// What clients subscribe under. Thousands of them say the same text, so a shard keeps and
-// parses it once for all of them; or each says a text of its own, so it is kept in one block.
+// What clients subscribe under. Thousands of them say the same text, so a shard keeps it once
+// for all of them; or each says a text of its own, which is kept in one block, and decoded
+// when that is asked for: most are never looked at again once their subscription is made.
 // Shard thread only; the table outlives what it gives out.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "base/hash.h"
 #include "ringcast/json.h"
@@ -18,17 +20,18 @@ namespace ringcast {
 
 class ChannelIdentifierTable;
 
-// The text stands behind it, in the same block.
+// The text stands behind it, in the same block; and behind that the channel's name, if it does
+// not stand in the text as it is.
 class ChannelIdentifier {
  public:
   ChannelIdentifier(const ChannelIdentifier&) = delete;
   ChannelIdentifier& operator=(const ChannelIdentifier&) = delete;
 
   // As decoded from the command.
-  std::string_view text() const { return {reinterpret_cast<const char*>(this + 1), text_bytes_}; }
-  // An object that names its channel.
-  const Json& params() const { return *params_; }
-  std::string_view channel() const { return params()["channel"].text(); }
+  std::string_view text() const { return {behind(), text_bytes_}; }
+  std::string_view channel() const { return {behind() + channel_at_, channel_bytes_}; }
+  // An object that names its channel: good until the turn ends, then decoded anew.
+  const Json& params() const { return (decoded_ ? *decoded_ : decode()).params; }
   // What stands before a payload. Made when first asked for: many are never sent anything.
   std::string_view broadcast_prefix() const { return (prefix_ ? *prefix_ : make_prefix()).text(); }
 
@@ -45,20 +48,32 @@ class ChannelIdentifier {
     void operator()(const Prefix* prefix) const { ::operator delete(const_cast<Prefix*>(prefix)); }
   };
 
-  ChannelIdentifier(ChannelIdentifierTable& table, std::string_view text, Json params);
+  struct Decoded {
+    Json params;
+    size_t place;  // in the table's list of those that are decoded
+  };
+
+  // `channel_at` is the end of the text, or where the name stands in it.
+  ChannelIdentifier(ChannelIdentifierTable& table, std::string_view text, std::string_view channel,
+                    uint32_t channel_at);
   ~ChannelIdentifier() = default;
 
+  const char* behind() const { return reinterpret_cast<const char*>(this + 1); }
+  const Decoded& decode() const;
   const Prefix& make_prefix() const;
 
   ChannelIdentifierTable& table_;
+  mutable std::unique_ptr<Decoded> decoded_;
+  mutable std::unique_ptr<const Prefix, FreeBlock> prefix_;
   uint32_t references_ = 0;
   const uint32_t text_bytes_;
-  const std::unique_ptr<const Json> params_;
-  mutable std::unique_ptr<const Prefix, FreeBlock> prefix_;
+  const uint32_t channel_at_;
+  const uint32_t channel_bytes_;
 };
 
-// Where everybody has an identifier of their own, this is paid for each of them.
-static_assert(sizeof(ChannelIdentifier) == 32);
+// Where everybody has an identifier of their own, this is paid for each of them: with a text of
+// 45 characters it is a block of 96 bytes.
+static_assert(sizeof(ChannelIdentifier) == 40);
 
 // Null on raw routes.
 class ChannelIdentifierRef {
@@ -89,12 +104,22 @@ class ChannelIdentifierRef {
 
 class ChannelIdentifierTable {
  public:
+  // That many keep their params beyond a turn, some 60 KB a shard: where clients share a few
+  // identifiers, none is decoded again for each message.
+  static constexpr size_t kDecodedMax = 256;
+
   // Null: it is no JSON object that names a channel.
   ChannelIdentifierRef find_or_decode(std::string_view text);
 
+  // Between turns, when no callback has what params() gave it: where more than kDecodedMax
+  // hold theirs, all give them back.
+  void turn_ended();
+
   size_t size() const { return known_.size(); }
+  size_t decoded() const { return decoded_.size(); }
 
  private:
+  friend class ChannelIdentifier;
   friend class ChannelIdentifierRef;
 
   struct Hash {
@@ -109,10 +134,13 @@ class ChannelIdentifierTable {
     bool operator()(const auto& a, const auto& b) const { return text_of(a) == text_of(b); }
   };
 
+  const ChannelIdentifier::Decoded& keep(const ChannelIdentifier& identifier, Json params);
+  void forget(const ChannelIdentifier& identifier);
   // Nobody refers to it any longer.
   void end(ChannelIdentifier& identifier);
 
   std::unordered_set<ChannelIdentifier*, Hash, Equal> known_;
+  std::vector<const ChannelIdentifier*> decoded_;
 };
 
 }  // namespace ringcast

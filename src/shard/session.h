@@ -68,7 +68,9 @@ class SessionChannel {
   // timer(index) every `interval` while the subscription lives.
   void periodically(Duration interval, uint32_t index);
 
+  // Good until the turn ends: for the callback that asks, and no longer.
   const Json& params() const { return identifier_->params(); }
+  std::string_view channel_name() const { return identifier_->channel(); }
   std::string_view identifier() const { return identifier_->text(); }
   Session& session() const { return session_; }
 

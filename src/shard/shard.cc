@@ -116,6 +116,9 @@ void Shard::turn() {
   flush();
   hub_.ring_bells();
   end_if_over();
+
+  // 7. What callbacks were lent for the turn.
+  identifiers_.turn_ended();
 }
 
 void Shard::run() {

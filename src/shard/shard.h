@@ -11,6 +11,7 @@
 //   5. timers
 //   6. flush: one send per connection, however much this turn gave it; a bounded
 //      slice of the subscribers' walk, so that later ones meet newer messages
+//   7. what callbacks were lent is taken back
 #pragma once
 
 #include <atomic>

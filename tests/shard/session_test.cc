@@ -608,5 +608,44 @@ TEST(Session, ManySubscriptionsWaitTogether) {
   }
 }
 
+// What params() gave a callback is still there in the others of its turn, and few are kept longer.
+TEST(Session, ParamsAreGoodUntilTheTurnEnds) {
+  constexpr size_t kMany = 3 * ChannelIdentifierTable::kDecodedMax;
+  World world({});
+  uint64_t turn = 0;
+  size_t most = 0, ticks = 0;
+  std::vector<std::pair<const Json*, std::string>> lent;  // in this turn
+  const auto look = [&](SessionChannel& channel) {
+    Shard& shard = channel.session().shard();
+    if (std::exchange(turn, shard.counters().turns.value()) != turn) {
+      EXPECT_LE(shard.identifiers().decoded(), ChannelIdentifierTable::kDecodedMax + 1);
+      lent.clear();
+    }
+    lent.emplace_back(&channel.params(), std::string(channel.identifier()));
+    EXPECT_EQ(lent.front().first->dump(), lent.front().second);
+    most = std::max(most, lent.size());
+    return CallResult::ok;
+  };
+  world.scripts().channels["ClockChannel"] = {.subscribed =
+                                                  [&](SessionChannel& channel) {
+                                                    channel.periodically(seconds(1), 0);
+                                                    return look(channel);
+                                                  },
+                                              .timer =
+                                                  [&](SessionChannel& channel, uint32_t) {
+                                                    ++ticks;
+                                                    return look(channel);
+                                                  }};
+  std::vector<Client*> clients;
+  for (size_t i = 0; i < kMany; ++i) {
+    clients.push_back(&world.open_cable(0));
+    clients.back()->subscribe(Json{{"channel", "ClockChannel"}, {"symbol", i}}.dump());
+  }
+  world.advance(milliseconds(2500));
+  EXPECT_EQ(ticks, 2 * kMany);
+  EXPECT_GT(most, ChannelIdentifierTable::kDecodedMax);
+  EXPECT_LE(world.shard(0).identifiers().decoded(), ChannelIdentifierTable::kDecodedMax);
+}
+
 }  // namespace
 }  // namespace ringcast
