@@ -51,7 +51,7 @@ ChannelIdentifierRef::~ChannelIdentifierRef() {
 }
 
 ChannelIdentifierRef ChannelIdentifierTable::find_or_decode(std::string_view text) {
-  if (const auto found = known_.find(text); found != known_.end()) return ChannelIdentifierRef(**found);
+  if (ChannelIdentifier* const found = known_.find(text)) return ChannelIdentifierRef(*found);
   std::optional<Identifier> decoded = decode_identifier(text);
   if (!decoded) return {};
   const std::string_view channel = decoded->channel;
@@ -59,7 +59,7 @@ ChannelIdentifierRef ChannelIdentifierTable::find_or_decode(std::string_view tex
   const size_t bytes = text.size() + (channel_at == text.size() ? channel.size() : 0);
   void* const block = ::operator new(sizeof(ChannelIdentifier) + bytes);
   auto* const made = new (block) ChannelIdentifier(*this, text, channel, channel_at);
-  known_.insert(made);
+  known_.insert(*made);
   keep(*made, std::move(decoded->params));  // the subscription that begins will ask for them
   return ChannelIdentifierRef(*made);
 }
@@ -85,7 +85,7 @@ void ChannelIdentifierTable::forget(const ChannelIdentifier& identifier) {
 }
 
 void ChannelIdentifierTable::end(ChannelIdentifier& identifier) {
-  known_.erase(&identifier);
+  known_.erase(identifier);
   if (identifier.decoded_) forget(identifier);
   identifier.~ChannelIdentifier();
   ::operator delete(&identifier);

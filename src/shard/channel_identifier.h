@@ -9,11 +9,10 @@
 #include <memory>
 #include <new>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/pointer_set.h"
 #include "ringcast/json.h"
 
 namespace ringcast {
@@ -122,16 +121,8 @@ class ChannelIdentifierTable {
   friend class ChannelIdentifier;
   friend class ChannelIdentifierRef;
 
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return StringHash()(text); }
-    size_t operator()(const ChannelIdentifier* identifier) const { return (*this)(identifier->text()); }
-  };
-  struct Equal {
-    using is_transparent = void;
-    static std::string_view text_of(std::string_view text) { return text; }
-    static std::string_view text_of(const ChannelIdentifier* identifier) { return identifier->text(); }
-    bool operator()(const auto& a, const auto& b) const { return text_of(a) == text_of(b); }
+  struct TextOf {
+    std::string_view operator()(const ChannelIdentifier& identifier) const { return identifier.text(); }
   };
 
   const ChannelIdentifier::Decoded& keep(const ChannelIdentifier& identifier, Json params);
@@ -139,7 +130,7 @@ class ChannelIdentifierTable {
   // Nobody refers to it any longer.
   void end(ChannelIdentifier& identifier);
 
-  std::unordered_set<ChannelIdentifier*, Hash, Equal> known_;
+  PointerSet<ChannelIdentifier, TextOf> known_;
   std::vector<const ChannelIdentifier*> decoded_;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/glob.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "protocol/cable.h"
 #include "protocol/json.h"
@@ -21,16 +22,16 @@ Hub::Hub(Shard& shard) : shard_(shard), chunks_(shard.limits().frame_log_bytes) 
   for (const Coalescing& rule : shard.limits().coalescing) coalesced_.emplace_back(rule.interval);
 }
 
-Hub::~Hub() = default;
+Hub::~Hub() {
+  homes_.for_each([](Home& home) { delete &home; });
+}
 
 // --- Subscribers --------------------------------------------------------------------
 
 Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string_view name,
                              const ChannelIdentifierRef& identifier, bool& live) {
-  Stream* stream = nullptr;
-  if (const auto found = by_name_.find(name); found != by_name_.end()) {
-    stream = *found;
-  } else {
+  Stream* stream = by_name_.find(name);
+  if (stream == nullptr) {
     stream = &streams_[streams_.acquire(name)];
     for (const StreamPolicy& rule : shard_.limits().stream_policies) {
       if (!glob_match(rule.pattern, name)) continue;
@@ -41,7 +42,7 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     const auto rule = std::ranges::find_if(
         coalescing, [&](const Coalescing& each) { return glob_match(each.pattern, name); });
     if (rule != coalescing.end()) stream->coalesced = &coalesced_[rule - coalescing.begin()];
-    by_name_.insert(stream);
+    by_name_.insert(*stream);
     shard_.counters().streams.set(streams_.size());
     request(*stream, ShardRequest::Kind::subscribe);
   }
@@ -92,7 +93,7 @@ void Hub::erase_log(StreamLog& log) {
 
 void Hub::drop_stream(Stream& stream) {
   request(stream, ShardRequest::Kind::unsubscribe);
-  by_name_.erase(&stream);
+  by_name_.erase(stream);
   streams_.release(stream.id());
   shard_.counters().streams.set(streams_.size());
 }
@@ -206,11 +207,12 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
     case ShardRequest::Kind::subscribe:
       return listen(request, from);
     case ShardRequest::Kind::unsubscribe: {
-      const auto home = homes_.find(request.name);
-      RC_ASSERT(home != homes_.end());
-      if (!home->second.remove({from, request.stream})) {
+      Home* const home = homes_.find(request.name.text());
+      RC_ASSERT(home != nullptr);
+      if (!home->remove({from, request.stream})) {
         if (Engine* const engine = shard_.context().engine) engine->unsubscribe(request.name.text());
-        homes_.erase(home);
+        homes_.erase(*home);
+        delete home;
       }
       return true;
     }
@@ -258,8 +260,8 @@ bool Hub::listen(ShardRequest& request, ShardIndex from) {
   // The acknowledgement needs room like any delivery.
   if (shard_.context().mailboxes.deliveries(shard_.index(), from).free() == 0) return false;
   const Home::Listener listener{from, request.stream};
-  const auto [found, is_new] = homes_.try_emplace(request.name);
-  Home& home = found->second;
+  bool is_new = false;
+  Home& home = find_or_make_home(request.name, is_new);
   home.add(listener);
   if (Engine* const engine = shard_.context().engine; engine != nullptr && is_new) {
     home.open_rest().ticket = ++tickets_;
@@ -274,6 +276,16 @@ bool Hub::listen(ShardRequest& request, ShardIndex from) {
   return true;
 }
 
+Hub::Home& Hub::find_or_make_home(const StreamName& name, bool& is_new) {
+  Home* home = homes_.find(name.text());
+  is_new = home == nullptr;
+  if (is_new) {
+    home = new Home(name);
+    homes_.insert(*home);
+  }
+  return *home;
+}
+
 bool Hub::acknowledge(const Home::Listener& listener) {
   auto& lane = shard_.context().mailboxes.deliveries(shard_.index(), listener.shard);
   if (!lane.try_push(Delivery{.stream = listener.stream, .message = {}})) return false;
@@ -282,15 +294,13 @@ bool Hub::acknowledge(const Home::Listener& listener) {
 }
 
 void Hub::carried(std::string_view stream, uint64_t ticket) {
-  const auto found = homes_.find(stream);
-  if (found == homes_.end()) return;
-  Home& home = found->second;
-  if (!home.rest || home.rest->ticket != ticket) return;
-  home.rest->ticket = 0;
-  for (const Home::Listener& listener : std::exchange(home.rest->unacknowledged, {})) {
+  Home* const home = homes_.find(stream);
+  if (home == nullptr || !home->rest || home->rest->ticket != ticket) return;
+  home->rest->ticket = 0;
+  for (const Home::Listener& listener : std::exchange(home->rest->unacknowledged, {})) {
     if (!acknowledgements_.empty() || !acknowledge(listener)) acknowledgements_.push_back(listener);
   }
-  home.drop_empty_rest();
+  home->drop_empty_rest();
 }
 
 // It has its place; those of internal channels are for the server itself.
@@ -310,9 +320,9 @@ bool Hub::take_publish(MessageRef& message) {
   }
   // Nobody is sent anything ahead of the acknowledgement that says so.
   if (!acknowledgements_.empty()) return false;
-  const auto home = homes_.find(message->stream());
+  Home* const home = homes_.find(message->stream());
   StageLatency* const stages = shard_.stages();
-  if (home == homes_.end()) {
+  if (home == nullptr) {
     if (stages != nullptr) stages->numbered(*message);
     count_publish(*message);
     message = {};
@@ -320,15 +330,15 @@ bool Hub::take_publish(MessageRef& message) {
   }
   Mailboxes& mailboxes = shard_.context().mailboxes;
   bool room = true;
-  home->second.for_each_listener([&](const Home::Listener& listener) {
+  home->for_each_listener([&](const Home::Listener& listener) {
     auto& lane = mailboxes.deliveries(shard_.index(), listener.shard);
     if (lane.size() == lane.capacity()) room = false;
   });
   if (!room) return false;
-  message->number(++home->second.offset);
+  message->number(++home->offset);
   if (stages != nullptr) stages->numbered(*message);
   count_publish(*message);
-  home->second.for_each_listener([&](const Home::Listener& listener) {
+  home->for_each_listener([&](const Home::Listener& listener) {
     const bool pushed = mailboxes.deliveries(shard_.index(), listener.shard)
                             .try_push(Delivery{.stream = listener.stream, .message = message});
     RC_ASSERT(pushed);

@@ -14,10 +14,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/pointer_set.h"
 #include "base/pool.h"
 #include "base/slab.h"
 #include "shard/coalesced_walk.h"
@@ -113,6 +112,8 @@ class Hub {
  private:
   // What the home knows of a stream while anybody listens to it: mostly that one shard does.
   struct Home {
+    explicit Home(const StreamName& name) : name(name) {}
+
     struct Listener {
       ShardIndex shard = 0;
       SlotId stream;  // in that shard's hub
@@ -137,15 +138,17 @@ class Hub {
     Rest& open_rest();
     void drop_empty_rest();
 
+    const StreamName name;
     uint64_t offset = 0;         // of the last message numbered
     Listener first;              // has listened for longest
     std::unique_ptr<Rest> rest;  // while there is more to know
   };
-  static_assert(sizeof(Home) == 32);
+  static_assert(sizeof(Home) == 40);
 
   void request(Stream& stream, ShardRequest::Kind kind);
   bool push(ShardIndex to, ShardRequest& request);
   bool listen(ShardRequest& request, ShardIndex from);
+  Home& find_or_make_home(const StreamName& name, bool& is_new);
   bool acknowledge(const Home::Listener& listener);
   void count_publish(const Message& message);
   enum class Room : uint8_t {
@@ -172,9 +175,12 @@ class Hub {
 
   Slab<Stream> streams_;
   Pool<Subscription> subscriptions_;
-  std::unordered_set<Stream*, StreamNameHash, StreamNameEqual> by_name_;
+  struct NameOf {
+    std::string_view operator()(const auto& named) const { return named.name.text(); }
+  };
+  PointerSet<Stream, NameOf> by_name_;
 
-  std::unordered_map<StreamName, Home, StreamNameHash, StreamNameEqual> homes_;
+  PointerSet<Home, NameOf> homes_;  // owns them
 
   std::unordered_map<const StreamLog*, Instant> lap_checks_;  // of full logs: no cursor can be lapped before
 

@@ -150,8 +150,4 @@ struct Stream {
 };
 static_assert(sizeof(Stream) == 32);
 
-inline std::string_view stream_name_of(const Stream* stream) {
-  return stream->name.text();
-}
-
 }  // namespace ringcast

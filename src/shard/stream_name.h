@@ -11,8 +11,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/hash.h"
-
 namespace ringcast {
 
 class StreamName {
@@ -50,22 +48,6 @@ class StreamName {
   };
 
   Shared* shared_ = nullptr;
-};
-
-// For tables of what has a stream's name, in which a string_view looks it up.
-inline std::string_view stream_name_of(std::string_view text) {
-  return text;
-}
-inline std::string_view stream_name_of(const StreamName& name) {
-  return name.text();
-}
-struct StreamNameHash {
-  using is_transparent = void;
-  size_t operator()(const auto& named) const { return StringHash()(stream_name_of(named)); }
-};
-struct StreamNameEqual {
-  using is_transparent = void;
-  bool operator()(const auto& a, const auto& b) const { return stream_name_of(a) == stream_name_of(b); }
 };
 
 }  // namespace ringcast

@@ -138,7 +138,7 @@ TEST(ChannelIdentifiers, CostLittleWhereEverybodyHasOneOfTheirOwn) {
   identifiers.turn_ended();
   // A sanitizer's malloc counts nothing here.
   const size_t each = (mallinfo2().uordblks - before) / kMany;
-  EXPECT_LE(each, 144u);
+  EXPECT_LE(each, 112u);
 }
 
 }  // namespace

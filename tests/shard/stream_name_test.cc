@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
-#include <unordered_set>
 #include <vector>
 
 namespace ringcast {
@@ -22,15 +21,6 @@ TEST(StreamName, IsOneTextForAllWhoHoldIt) {
   name = StreamName();
   EXPECT_EQ(other, "chat_7");
   EXPECT_EQ(same, "chat_7");
-}
-
-TEST(StreamName, IsFoundByItsText) {
-  std::unordered_set<StreamName, StreamNameHash, StreamNameEqual> names;
-  for (int i = 0; i < 100; ++i) names.insert(StreamName(std::to_string(i)));
-  names.insert(StreamName("7"));
-  EXPECT_EQ(names.size(), 100u);
-  EXPECT_TRUE(names.contains(std::string_view("99")));
-  EXPECT_FALSE(names.contains(std::string_view("100")));
 }
 
 TEST(StreamName, LastHolderFreesOnAnyThread) {

@@ -1,0 +1,127 @@
+// A set of pointers to things that are known by a text that each of them holds, for tables that
+// stand beside their elements: 9 to 18 bytes for each as they come, where a node takes 40 and more.
+// Owned by one shard, used on its thread only; it owns nothing it points to.
+//
+// Open addressing, linear probing: an element stands in the first slot from that of its hash on
+// which was free. What is erased leaves no mark; whoever stands behind it moves up.
+// Invariant: between an element's slot and that of its hash there is no free one.
+//
+// The texts may be a client's choice: their hash is seeded, as StringHash is, and nobody walks
+// the table in the order of its slots into another, which fills that one from one end.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/hash.h"
+
+namespace ringcast {
+
+// TextOf()(const T&) is the text, which must not change while the element is in the set.
+template <class T, class TextOf>
+class PointerSet {
+ public:
+  PointerSet() = default;
+  PointerSet(const PointerSet&) = delete;
+  PointerSet& operator=(const PointerSet&) = delete;
+
+  // Null: there is none.
+  T* find(std::string_view text) const {
+    if (size_ == 0) return nullptr;
+    const size_t hash = StringHash()(text);
+    for (size_t at = hash & mask_; table_[at] != 0; at = next(at)) {
+      if ((table_[at] & kTagMask) != tag_of(hash)) continue;
+      T& element = element_of(table_[at]);
+      if (TextOf()(element) == text) return &element;
+    }
+    return nullptr;
+  }
+
+  // None with that text is there yet.
+  void insert(T& element) {
+    if ((size_ + 1) * 8 > slots() * 7) reallocate(std::max(kSlotsMin, slots() * 2));
+    place(element);
+    ++size_;
+  }
+
+  // It is there.
+  void erase(T& element) {
+    const size_t hash = hash_of(element);
+    const uintptr_t entry = entry_of(element, hash);
+    size_t hole = hash & mask_;
+    while (table_[hole] != entry) {
+      RC_ASSERT(table_[hole] != 0);
+      hole = next(hole);
+    }
+    for (size_t at = next(hole); table_[at] != 0; at = next(at)) {
+      const size_t from = hash_of(element_of(table_[at])) & mask_;
+      // Its search begins behind the hole, and does not meet it.
+      if (((at - from) & mask_) < ((at - hole) & mask_)) continue;
+      table_[hole] = table_[at];
+      hole = at;
+    }
+    table_[hole] = 0;
+    --size_;
+    // To a quarter, which is half full: far from growing again and from shrinking further.
+    if (size_ * 8 < slots() && slots() > kSlotsMin) reallocate(std::max(kSlotsMin, slots() / 4));
+  }
+
+  // In no order. f may destroy the element, if the set is not used any more after that.
+  template <class F>
+  void for_each(F f) const {
+    for (size_t at = 0; at < slots(); ++at) {
+      if (table_[at] != 0) f(element_of(table_[at]));
+    }
+  }
+
+  size_t size() const { return size_; }
+  size_t slots() const { return table_ ? mask_ + 1 : 0; }  // of 8 bytes each
+
+ private:
+  static constexpr size_t kSlotsMin = 8;
+  // Bits of the hash where a pointer has none: of those that a search passes, it looks into one
+  // in eight for nothing.
+  static constexpr uintptr_t kTagMask = 7;
+  // Slots from one that is placed anew to the one whose element is asked for meanwhile: each is a
+  // cache miss, and in a large table they are most of what growing takes.
+  static constexpr size_t kAhead = 16;
+
+  static uintptr_t tag_of(size_t hash) { return hash >> (8 * sizeof(hash) - 3); }
+  static size_t hash_of(const T& element) { return StringHash()(TextOf()(element)); }
+  static uintptr_t entry_of(T& element, size_t hash) {
+    static_assert(alignof(T) > kTagMask);
+    return reinterpret_cast<uintptr_t>(&element) | tag_of(hash);
+  }
+  static T& element_of(uintptr_t entry) { return *reinterpret_cast<T*>(entry & ~kTagMask); }
+
+  size_t next(size_t at) const { return (at + 1) & mask_; }
+
+  void place(T& element) {
+    const size_t hash = hash_of(element);
+    size_t at = hash & mask_;
+    while (table_[at] != 0) at = next(at);
+    table_[at] = entry_of(element, hash);
+  }
+
+  // To a power of two.
+  void reallocate(size_t slots) {
+    const size_t before = this->slots();
+    const auto old = std::exchange(table_, std::make_unique<uintptr_t[]>(slots));
+    mask_ = slots - 1;
+    for (size_t at = 0; at < before; ++at) {
+      if (at + kAhead < before) __builtin_prefetch(reinterpret_cast<const void*>(old[at + kAhead]));
+      if (old[at] != 0) place(element_of(old[at]));
+    }
+  }
+
+  std::unique_ptr<uintptr_t[]> table_;  // 0: free; none at all until something is inserted
+  size_t mask_ = 0;
+  size_t size_ = 0;
+};
+
+}  // namespace ringcast
