@@ -15,7 +15,8 @@ void CoalescedWalk::appended(StreamLog& log) {
   ++waiting_;
   if (log.walking) return;
   log.walking = true;
-  log.place = static_cast<uint32_t>(logs_.size());
+  RC_ASSERT(logs_.size() <= StreamLog::kPlaceMax);
+  log.place = logs_.size() & StreamLog::kPlaceMax;
   logs_.push_back(&log);
 }
 
@@ -49,7 +50,7 @@ void CoalescedWalk::end() {
     if (log == nullptr) continue;
     log->walking = log->waiting;
     if (!log->waiting) continue;
-    log->place = kept;
+    log->place = kept & StreamLog::kPlaceMax;
     logs_[kept++] = log;
   }
   logs_.resize(kept);
@@ -65,7 +66,7 @@ void CoalescedWalk::walk(SendBatch& sends, StageLatency* stages, Instant now, si
     if (log == nullptr) continue;
     const size_t due = log->subscribers.due();
     const bool done = serve(*log, sends, budget, steps);
-    if (log->rounds) log->rounds->stepped(due - log->subscribers.due(), done && !log->waiting, *stages);
+    if (stages != nullptr) stages->stepped(*log, due - log->subscribers.due(), done && !log->waiting);
     if (!done) return;
   }
   end();

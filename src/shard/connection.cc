@@ -371,11 +371,10 @@ void Connection::beat(Session& session) {
   if (now > session.beat_due + seconds(1)) counters.pings_late.add();
   session.beat_due = std::max(session.beat_due + shard_.limits().ping_interval, now);
   if (!session.welcomed()) return;  // nothing comes before the welcome
-  Outbox& outbox = open_outbox();
-  if (outbox.ping_queued) return;
+  if (outbox() != nullptr && outbox()->ping_queued) return;
   counters.pings.add();
   send_urgent(Opcode::text, shard_.ping_text());
-  outbox.ping_queued = true;
+  outbox()->ping_queued = true;
 }
 
 // A WebSocket ping to whom nothing was heard of for an interval. While the last one is not

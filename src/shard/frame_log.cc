@@ -52,10 +52,12 @@ void FrameLog::append(Opcode opcode, Bytes prefix, Bytes payload, Bytes suffix, 
   const size_t payload_bytes = prefix.size() + payload.size() + suffix.size();
   const size_t frame_bytes = frame_header_bytes(payload_bytes) + payload_bytes;
   RC_ASSERT(has_room(frame_bytes));
-  if (cursors_ == 0) {
-    trim();  // what nobody saw lies behind no chunk
-    head_ += frame_bytes;
-    return;
+  if (caught_up_ == 0) {
+    trim();
+    if (newest_ == nullptr) {  // nobody is there: what nobody sees lies in no chunk
+      head_ += frame_bytes;
+      return;
+    }
   }
   if (newest_ == nullptr || newest_->capacity - newest_->size < frame_bytes) add_chunk(frame_bytes);
   Chunk& chunk = *newest_;
@@ -103,8 +105,6 @@ FrameLog::Chunk& FrameLog::chunk_at(Cursor cursor) const {
 }
 
 void FrameLog::leave(Cursor cursor) {
-  RC_ASSERT(cursors_ > 0);
-  --cursors_;
   uint32_t& count = cursor == head_ ? caught_up_ : chunk_at(cursor).cursors;
   RC_ASSERT(count > 0);
   --count;

@@ -85,7 +85,6 @@ class FrameLog {
 
   // A new cursor, at the head.
   Cursor join() {
-    ++cursors_;
     ++caught_up_;
     return head_;
   }
@@ -137,10 +136,7 @@ class FrameLog {
   ChunkPool& pool_;
   Chunk* newest_ = nullptr;  // of a ring; most logs hold nothing
   Cursor head_ = 0;
-  uint32_t cursors_ = 0;
   uint32_t caught_up_ = 0;
 };
-
-static_assert(sizeof(FrameLog) == 32);
 
 }  // namespace ringcast

@@ -23,7 +23,7 @@ Hub::Hub(Shard& shard) : shard_(shard), chunks_(shard.limits().frame_log_bytes) 
 }
 
 Hub::~Hub() {
-  homes_.for_each([](Home& home) { delete &home; });
+  homes_.for_each([this](Home& home) { home_pool_.release(home); });
 }
 
 // --- Subscribers --------------------------------------------------------------------
@@ -41,14 +41,17 @@ Subscription& Hub::subscribe(Connection& connection, uint32_t owner, std::string
     const auto& coalescing = shard_.limits().coalescing;
     const auto rule = std::ranges::find_if(
         coalescing, [&](const Coalescing& each) { return glob_match(each.pattern, name); });
-    if (rule != coalescing.end()) stream->coalesced = &coalesced_[rule - coalescing.begin()];
+    if (rule != coalescing.end()) stream->coalescing = static_cast<uint32_t>(rule - coalescing.begin());
     by_name_.insert(*stream);
     shard_.counters().streams.set(streams_.size());
     request(*stream, ShardRequest::Kind::subscribe);
   }
 
   StreamLog* log = stream->find_log(identifier, connection.window_bits());
-  if (log == nullptr) log = &stream->add_log(chunks_, identifier, connection.window_bits());
+  if (log == nullptr) {
+    log = &logs_.acquire(*stream, chunks_, identifier, connection.window_bits());
+    stream->add_log(*log);
+  }
 
   Subscription& subscription = subscriptions_.acquire(Subscription{
       .connection = connection, .log = *log, .cursor = log->bytes.join(), .owner = owner, .position = 0});
@@ -82,13 +85,15 @@ size_t Hub::skip(Subscription& subscription, FrameLog::Cursor to, DropReason rea
 }
 
 void Hub::erase_log(StreamLog& log) {
-  if (log.stream.coalesced != nullptr) {
-    log.stream.coalesced->erase(log);
+  if (CoalescedWalk* const walk = walk_of(log.stream)) {
+    walk->erase(log);
   } else if (log.walking) {
     walk_.erase(std::find(walk_.begin(), walk_.end(), &log));
   }
   lap_checks_.erase(&log);
-  log.stream.erase_log(log);
+  if (StageLatency* const stages = shard_.stages()) stages->forget(log);
+  log.stream.remove_log(log);
+  logs_.release(log);
 }
 
 void Hub::drop_stream(Stream& stream) {
@@ -212,7 +217,7 @@ bool Hub::take(ShardRequest& request, ShardIndex from) {
       if (!home->remove({from, request.stream})) {
         if (Engine* const engine = shard_.context().engine) engine->unsubscribe(request.name.text());
         homes_.erase(*home);
-        delete home;
+        home_pool_.release(*home);
       }
       return true;
     }
@@ -280,7 +285,7 @@ Hub::Home& Hub::find_or_make_home(const StreamName& name, bool& is_new) {
   Home* home = homes_.find(name.text());
   is_new = home == nullptr;
   if (is_new) {
-    home = new Home(name);
+    home = &home_pool_.acquire(name);
     homes_.insert(*home);
   }
   return *home;
@@ -361,7 +366,7 @@ bool Hub::deliver(Delivery& delivery) {
       uint32_t owner;
     };
     std::vector<Waiting> waiting;
-    for (const StreamLog* log = stream->logs.get(); log != nullptr; log = log->next.get()) {
+    for (const StreamLog* log = stream->logs; log != nullptr; log = log->next) {
       log->subscribers.for_each([&](const Subscription& subscription) {
         waiting.push_back({subscription.connection.id(), subscription.owner});
       });
@@ -387,27 +392,27 @@ bool Hub::deliver(Delivery& delivery) {
   // All logs or none: a message half delivered would be taken for delivered. All are asked
   // even when one has to wait, so that the graces of readers in several run side by side.
   bool fits = true;
-  for (StreamLog* log = stream->logs.get(); log != nullptr;) {
+  for (StreamLog* log = stream->logs; log != nullptr;) {
     switch (make_room(*log, message, json)) {
       case Room::fits:
-        log = log->next.get();
+        log = log->next;
         break;
       case Room::wait:
         fits = false;
-        log = log->next.get();
+        log = log->next;
         break;
       case Room::lapped:
         // Whoever was lapped may have been the last subscriber of a log, or of the stream.
         if (streams_.find(delivery.stream) == nullptr) return true;
         fits = true;
-        log = stream->logs.get();
+        log = stream->logs;
         break;
     }
   }
   if (!fits) return false;
   Connection* const excluded = message.excluded() ? excluded_from(message) : nullptr;
   if (excluded != nullptr) excluded->leave_logs_of(*stream);
-  for (StreamLog* log = stream->logs.get(); log != nullptr; log = log->next.get()) {
+  for (StreamLog* log = stream->logs; log != nullptr; log = log->next) {
     append(*log, message, json);
   }
   if (excluded != nullptr) excluded->skip_to_head_of(*stream);
@@ -425,10 +430,9 @@ Connection* Hub::excluded_from(const Message& message) const {
 
 void Hub::note_fanned_out(StageLatency& stages, Stream& stream, const Message& message, Bytes json) {
   const Instant now = stages.fanned_out(message);
-  for (StreamLog* log = stream.logs.get(); log != nullptr; log = log->next.get()) {
+  for (StreamLog* log = stream.logs; log != nullptr; log = log->next) {
     if (!payload_for(*log, message, json)) continue;  // it took nothing
-    if (!log->rounds) log->rounds = std::make_unique<UnfinishedRounds>();
-    log->rounds->appended(log->due(), now);
+    stages.appended(*log, log->due(), now);
   }
 }
 
@@ -461,8 +465,8 @@ void Hub::append(StreamLog& log, const Message& message, Bytes json) {
   }
   counters.encodings.add();
   counters.deliveries.add(log.subscribers.size());
-  if (log.stream.coalesced != nullptr) {
-    log.stream.coalesced->appended(log);
+  if (CoalescedWalk* const walk = walk_of(log.stream)) {
+    walk->appended(log);
     return;
   }
   log.subscribers.start_round();
@@ -488,7 +492,7 @@ Hub::Room Hub::make_room(StreamLog& log, const Message& message, Bytes json) {
   }
 
   if (log.due() > 0) {
-    if (log.waiting) log.stream.coalesced->hurry();
+    if (log.waiting) walk_of(log.stream)->hurry();
     retry_at_ = shard_.now();
     return Room::wait;
   }
@@ -583,8 +587,8 @@ void Hub::walk(size_t budget) {
         shard_.sends().add(subscription->connection);
       }
     }
-    if (log.rounds) {
-      log.rounds->stepped(budget_before - budget, log.subscribers.round_done(), *shard_.stages());
+    if (StageLatency* const stages = shard_.stages()) {
+      stages->stepped(log, budget_before - budget, log.subscribers.round_done());
     }
     walk_.pop_front();
     if (!log.subscribers.round_done()) {

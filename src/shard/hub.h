@@ -164,6 +164,9 @@ class Hub {
   Connection* excluded_from(const Message& message) const;
   void drop_stream(Stream& stream);
   void erase_log(StreamLog& log);
+  CoalescedWalk* walk_of(const Stream& stream) {
+    return stream.coalescing == Stream::kNotCoalesced ? nullptr : &coalesced_[stream.coalescing];
+  }
 
   // What one command or message of a client is expected to publish at most; an
   // embedder's callback that publishes more meets PublishStatus::full.
@@ -174,13 +177,15 @@ class Hub {
   OutboxPool outboxes_;
 
   Slab<Stream> streams_;
+  Pool<StreamLog> logs_;
   Pool<Subscription> subscriptions_;
   struct NameOf {
     std::string_view operator()(const auto& named) const { return named.name.text(); }
   };
   PointerSet<Stream, NameOf> by_name_;
 
-  PointerSet<Home, NameOf> homes_;  // owns them
+  PointerSet<Home, NameOf> homes_;
+  Pool<Home> home_pool_;
 
   std::unordered_map<const StreamLog*, Instant> lap_checks_;  // of full logs: no cursor can be lapped before
 

@@ -19,7 +19,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "base/time.h"
@@ -73,6 +73,42 @@ class LatencyHistogram {
 static_assert(LatencyHistogram::end_ns(LatencyHistogram::kBuckets - 2) ==
               uint64_t{1} << LatencyHistogram::kLastPower);
 
+class StageLatency;
+struct StreamLog;
+
+// The messages of one log that the clock hand has not yet brought to everybody: each is
+// done once the hand has made as many steps as were due when it was appended. Removals
+// that compact the ring make it late by their number of steps; the end of a round makes
+// good for that.
+class UnfinishedRounds {
+ public:
+  void appended(uint64_t due, Instant fanned_out) {
+    const uint64_t until = steps_ + due;
+    // One more than this are taken to be as old as the newest.
+    if (rounds_.size() - first_ >= kRoundsMax) {
+      rounds_.back().until = until;
+      ++rounds_.back().messages;
+      return;
+    }
+    rounds_.push_back({until, fanned_out, 1});
+  }
+
+  void stepped(uint64_t steps, bool all_done, StageLatency& latency);
+
+ private:
+  static constexpr size_t kRoundsMax = 4096;
+
+  struct Round {
+    uint64_t until;  // in steps of the hand
+    Instant fanned_out;
+    uint32_t messages;
+  };
+
+  uint64_t steps_ = 0;
+  size_t first_ = 0;
+  std::vector<Round> rounds_;
+};
+
 class StageLatency {
  public:
   using Clock = Instant (*)();
@@ -100,6 +136,18 @@ class StageLatency {
   }
   // A log's last subscriber is in the batch that goes to the kernel next.
   void gathered(Instant fanned_out, uint32_t messages) { gathered_.push_back({fanned_out, messages}); }
+
+  // The rounds of each log that has had any.
+  void appended(const StreamLog& log, uint64_t due, Instant fanned_out) {
+    rounds_[&log].appended(due, fanned_out);
+  }
+  void stepped(const StreamLog& log, uint64_t steps, bool all_done) {
+    if (const auto rounds = rounds_.find(&log); rounds != rounds_.end()) {
+      rounds->second.stepped(steps, all_done, *this);
+    }
+  }
+  void forget(const StreamLog& log) { rounds_.erase(&log); }
+
   // Right before it does.
   void submitting() {
     if (gathered_.empty()) return;
@@ -128,53 +176,23 @@ class StageLatency {
   const Clock clock_;
   std::array<LatencyHistogram, kStages> stages_;
   std::vector<Gathered> gathered_;
+  std::unordered_map<const StreamLog*, UnfinishedRounds> rounds_;
 };
 
-// The messages of one log that the clock hand has not yet brought to everybody: each is
-// done once the hand has made as many steps as were due when it was appended. Removals
-// that compact the ring make it late by their number of steps; the end of a round makes
-// good for that.
-class UnfinishedRounds {
- public:
-  void appended(uint64_t due, Instant fanned_out) {
-    const uint64_t until = steps_ + due;
-    // One more than this are taken to be as old as the newest.
-    if (rounds_.size() - first_ >= kRoundsMax) {
-      rounds_.back().until = until;
-      ++rounds_.back().messages;
-      return;
-    }
-    rounds_.push_back({until, fanned_out, 1});
+inline void UnfinishedRounds::stepped(uint64_t steps, bool all_done, StageLatency& latency) {
+  steps_ += steps;
+  for (; first_ < rounds_.size(); ++first_) {
+    const Round& round = rounds_[first_];
+    if (!all_done && round.until > steps_) break;
+    latency.gathered(round.fanned_out, round.messages);
   }
-
-  void stepped(uint64_t steps, bool all_done, StageLatency& latency) {
-    steps_ += steps;
-    for (; first_ < rounds_.size(); ++first_) {
-      const Round& round = rounds_[first_];
-      if (!all_done && round.until > steps_) break;
-      latency.gathered(round.fanned_out, round.messages);
-    }
-    if (first_ == rounds_.size()) {
-      rounds_.clear();
-      first_ = 0;
-    } else if (first_ >= kRoundsMax) {
-      rounds_.erase(rounds_.begin(), rounds_.begin() + static_cast<std::ptrdiff_t>(first_));
-      first_ = 0;
-    }
+  if (first_ == rounds_.size()) {
+    rounds_.clear();
+    first_ = 0;
+  } else if (first_ >= kRoundsMax) {
+    rounds_.erase(rounds_.begin(), rounds_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
   }
-
- private:
-  static constexpr size_t kRoundsMax = 4096;
-
-  struct Round {
-    uint64_t until;  // in steps of the hand
-    Instant fanned_out;
-    uint32_t messages;
-  };
-
-  uint64_t steps_ = 0;
-  size_t first_ = 0;
-  std::vector<Round> rounds_;
-};
+}
 
 }  // namespace ringcast

@@ -75,34 +75,28 @@ void SubscriberRing::compact() {
   if (!alone() && (kept <= 1 || capacity_ > 4 * kept + 64)) reallocate(kept);
 }
 
-// One by one: each would else end the next in its own destructor, thousands deep.
-Stream::~Stream() {
-  while (logs) logs = std::move(logs->next);
-}
-
 StreamLog* Stream::find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits) {
-  for (StreamLog* log = logs.get(); log != nullptr; log = log->next.get()) {
+  for (StreamLog* log = logs; log != nullptr; log = log->next) {
     if (log->window_bits == window_bits && log->identifier == identifier) return log;
   }
   return nullptr;
 }
 
-StreamLog& Stream::add_log(ChunkPool& pool, const ChannelIdentifierRef& identifier, uint8_t window_bits) {
-  std::unique_ptr<StreamLog>* end = &logs;
-  while (*end) end = &(*end)->next;
-  *end = std::make_unique<StreamLog>(*this, pool, identifier, window_bits);
-  return **end;
+void Stream::add_log(StreamLog& log) {
+  StreamLog** end = &logs;
+  while (*end != nullptr) end = &(*end)->next;
+  *end = &log;
 }
 
-void Stream::erase_log(StreamLog& log) {
-  std::unique_ptr<StreamLog>* link = &logs;
-  while (link->get() != &log) link = &(*link)->next;
-  *link = std::move(log.next);
+void Stream::remove_log(StreamLog& log) {
+  StreamLog** link = &logs;
+  while (*link != &log) link = &(*link)->next;
+  *link = log.next;
 }
 
 size_t Stream::cable_logs() const {
   size_t count = 0;
-  for (const StreamLog* log = logs.get(); log != nullptr; log = log->next.get()) count += log->cable();
+  for (const StreamLog* log = logs; log != nullptr; log = log->next) count += log->cable();
   return count;
 }
 

@@ -7,18 +7,17 @@
 #include <optional>
 #include <string_view>
 
+#include "base/assert.h"
 #include "base/slab.h"
 #include "base/time.h"
 #include "protocol/cable.h"
 #include "shard/channel_identifier.h"
 #include "shard/frame_log.h"
 #include "shard/limits.h"
-#include "shard/stage_latency.h"
 #include "shard/stream_name.h"
 
 namespace ringcast {
 
-class CoalescedWalk;
 class Connection;
 struct Stream;
 struct StreamLog;
@@ -97,7 +96,14 @@ class SubscriberRing {
 // the same compressed, once for all of them.
 struct StreamLog {
   StreamLog(Stream& stream, ChunkPool& pool, ChannelIdentifierRef identifier, uint8_t window_bits)
-      : stream(stream), identifier(std::move(identifier)), window_bits(window_bits), bytes(pool) {}
+      : stream(stream),
+        identifier(std::move(identifier)),
+        bytes(pool),
+        window_bits(window_bits & 15),
+        walking(false),
+        waiting(false) {
+    RC_ASSERT(window_bits <= 15);
+  }
 
   bool cable() const { return static_cast<bool>(identifier); }
 
@@ -113,41 +119,47 @@ struct StreamLog {
   std::string_view prefix() const { return cable() ? identifier->broadcast_prefix() : std::string_view(); }
   std::string_view suffix() const { return cable() ? BroadcastEnvelope::suffix : std::string_view(); }
 
+  static constexpr unsigned kPlaceBits = 26;
+  static constexpr uint32_t kPlaceMax = (1u << kPlaceBits) - 1;
+
   Stream& stream;
   const ChannelIdentifierRef identifier;  // cable
-  const uint8_t window_bits;              // permessage-deflate with that window; 0: as it is
-  bool walking = false;                   // in the walk that serves it
-  bool waiting = false;                   // for the next pass of its stream's CoalescedWalk …
-  uint32_t place = 0;                     // … and where in that it stands
-  FrameLog bytes;
+  [[no_unique_address]] FrameLog bytes;
+  const uint32_t window_bits : 4;   // permessage-deflate with that window; 0: as it is
+  bool walking : 1;                 // in the walk that serves it
+  bool waiting : 1;                 // for the next pass of its stream's CoalescedWalk …
+  uint32_t place : kPlaceBits = 0;  // … and where in that it stands
   SubscriberRing subscribers;
-  std::unique_ptr<UnfinishedRounds> rounds;  // where stages are measured
-  std::unique_ptr<StreamLog> next;           // of the same stream, oldest first
+  StreamLog* next = nullptr;  // of the same stream, oldest first
 };
 
 // Where everybody has a stream of their own, this is paid for each of them.
-static_assert(sizeof(StreamLog) == 104);
+static_assert(sizeof(StreamLog) == 88);
 
 struct Stream {
   explicit Stream(std::string_view name) : name(name) {}
-  ~Stream();
+  ~Stream() { RC_ASSERT(logs == nullptr); }
 
   // Without an identifier: that of raw sockets.
   StreamLog* find_log(const ChannelIdentifierRef& identifier, uint8_t window_bits);
-  StreamLog& add_log(ChunkPool& pool, const ChannelIdentifierRef& identifier, uint8_t window_bits);
-  void erase_log(StreamLog& log);
+  // Last in the list, and out of it. Whoever made it frees it.
+  void add_log(StreamLog& log);
+  void remove_log(StreamLog& log);
   size_t cable_logs() const;
 
   SlotId id() const { return Slab<Stream>::id_of(*this); }
 
   const StreamName name;
-  bool live = false;                   // the home has acknowledged: what is numbered from now on comes here
-  std::optional<LapPolicy> policy;     // if a StreamPolicy names this stream
-  CoalescedWalk* coalesced = nullptr;  // what serves it, if a rule of Limits::coalescing names it
+  bool live = false;                // the home has acknowledged: what is numbered from now on comes here
+  std::optional<LapPolicy> policy;  // if a StreamPolicy names this stream
+  // The rule of Limits::coalescing that names it: which of the hub's walks serves it.
+  uint32_t coalescing = kNotCoalesced;
   // Few: one for raw sockets and one per distinct identifier, which for most
   // applications is one.
-  std::unique_ptr<StreamLog> logs;
+  StreamLog* logs = nullptr;
+
+  static constexpr uint32_t kNotCoalesced = UINT32_MAX;
 };
-static_assert(sizeof(Stream) == 32);
+static_assert(sizeof(Stream) == 24);
 
 }  // namespace ringcast

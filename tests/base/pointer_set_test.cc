@@ -78,7 +78,7 @@ TEST(PointerSet, GivesItsMemoryBack) {
   std::deque<Named> all = many(100'000);
   Set set;
   for (Named& each : all) set.insert(each);
-  EXPECT_EQ(set.slots(), 131'072u);
+  EXPECT_LE(set.slots() * 7, all.size() * 12 + 12);
   for (size_t i = 100; i < all.size(); ++i) set.erase(all[i]);
   EXPECT_LE(set.slots(), 800u);
   for (size_t i = 0; i < 100; ++i) ASSERT_EQ(set.find(all[i].name), &all[i]);
@@ -103,7 +103,7 @@ TEST(PointerSet, DoesNotWaverWhereItGrowsOrShrinks) {
       slots = set.slots();
     }
   }
-  EXPECT_LE(changes, 14u);
+  EXPECT_LE(changes, 19u);
 }
 
 }  // namespace

@@ -640,6 +640,67 @@ TEST_F(Cable, EverySubscriptionIsUnsubscribedOnce) {
   EXPECT_EQ(RoomChannel::unsubscribes - before, 2);
 }
 
+// Of any shape: the Channel within it stands where the compiler puts it, and it asks for a place of
+// its own kind.
+struct Before {
+  virtual ~Before() = default;
+  std::string text = "a text that is longer than any string holds within itself";
+};
+template <size_t kAlignment>
+class ShapedChannel : private Before, public Channel {
+ public:
+  ShapedChannel() { ++alive; }
+  ~ShapedChannel() override { --alive; }
+  void subscribed() override {
+    const bool in_place = reinterpret_cast<uintptr_t>(&number_) % kAlignment == 0;
+    transmit({{"text", text}, {"in_place", in_place}, {"number", number_}});
+  }
+
+  static inline std::atomic<int> alive = 0;
+
+ private:
+  alignas(kAlignment) int number_ = 17;
+};
+
+TEST(Server, ChannelsMayHaveAnyShape) {
+  {
+    Server server(local());
+    server.cable("/cable")
+        .channel<ShapedChannel<4>>("Four")
+        .channel<ShapedChannel<16>>("Sixteen")
+        .channel<ShapedChannel<64>>("SixtyFour");
+    ASSERT_TRUE(server.start());
+    Peer peer(server.addresses()[0]);
+    ASSERT_EQ(peer.upgrade("/cable"), 101);
+    peer.next();  // the welcome
+    for (const std::string_view name : {"Four", "Sixteen", "SixtyFour"}) {
+      const std::string identifier = Json({{"channel", name}}).dump();
+      peer.send_text(subscribe(identifier));
+      EXPECT_EQ(peer.next(),
+                delivered(identifier, {{"text", Before().text}, {"in_place", true}, {"number", 17}}));
+      EXPECT_EQ(peer.next(), confirmed(identifier));
+    }
+    EXPECT_EQ(ShapedChannel<4>::alive + ShapedChannel<16>::alive + ShapedChannel<64>::alive, 3);
+  }
+  EXPECT_EQ(ShapedChannel<4>::alive + ShapedChannel<16>::alive + ShapedChannel<64>::alive, 0);
+}
+
+TEST(Server, StopsOnAllItsAddresses) {
+  Options options = local();
+  options.listen = {"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"};
+  Server server(options);
+  server.websocket("/", {.open = [](WebSocket& socket) { socket.send("here"); }});
+  ASSERT_TRUE(server.start());
+  const std::vector<std::string> addresses = server.addresses();
+  ASSERT_EQ(addresses.size(), 3u);
+  for (const std::string& address : addresses) {
+    Peer peer(address);
+    ASSERT_EQ(peer.upgrade("/"), 101);
+    EXPECT_EQ(peer.next(), "here");
+  }
+  server.stop();
+}
+
 // Looks its names up itself, and knows one action.
 class Found : public Channel {
  public:
