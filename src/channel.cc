@@ -4,6 +4,7 @@
 #include "ringcast/channel.h"
 
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,7 @@ class CableSession final : public Session {
     return *known_connection();
   }
 
-  // Whether a channel of its has a receive() of its own, or the base class's was reached.
+  // Of the receive() under way: whether the channel's class has one of its own.
   bool received = false;
 
   ServerCore& core() const { return definition().core; }
@@ -280,7 +281,7 @@ class CableChannel final : public SessionChannel {
   static std::unique_ptr<CableChannel> make(const ChannelDefinition& definition, CableSession& session,
                                             ChannelIdentifierRef identifier) {
     const ChannelDefinition::Class& made = *definition.made_in_place;
-    return std::unique_ptr<CableChannel>(new (place_of(made) + made.bytes)
+    return std::unique_ptr<CableChannel>(new (Whole{place_of(made) + made.bytes})
                                              CableChannel(definition, session, std::move(identifier)));
   }
   // Without a definition: it was found by its name.
@@ -376,9 +377,12 @@ class CableChannel final : public SessionChannel {
     channel_->subscription_ = this;
   }
 
-  // Of a block that has room behind it for what is made there.
-  static void* operator new(size_t, size_t bytes) { return ::operator new(bytes); }
-  static void operator delete(void* block, size_t) { ::operator delete(block); }
+  // A block with room behind it for what is made there.
+  struct Whole {
+    size_t bytes;
+  };
+  static void* operator new(size_t, Whole whole) { return ::operator new(whole.bytes); }
+  static void operator delete(void* block, Whole) { ::operator delete(block); }
 
   static size_t place_of(const ChannelDefinition::Class& made) {
     return (sizeof(CableChannel) + made.alignment - 1) / made.alignment * made.alignment;
@@ -410,14 +414,15 @@ std::unique_ptr<SessionChannel> CableSession::make_channel(ChannelIdentifierRef 
     }
     return make_stream_channel(core().identity(), *this, std::move(identifier));
   }
-  if (found->second.made_in_place) {
-    return make(name, [&]() -> std::unique_ptr<SessionChannel> {
-      return CableChannel::make(found->second, *this, std::move(identifier));
+  const ChannelDefinition& channel = found->second;
+  if (channel.made_in_place) {
+    return make(channel.name, [&]() -> std::unique_ptr<SessionChannel> {
+      return CableChannel::make(channel, *this, std::move(identifier));
     });
   }
-  auto made = make(name, found->second.make);
+  auto made = make(channel.name, channel.make);
   if (made == nullptr) return nullptr;
-  return std::make_unique<CableChannel>(&found->second, *this, std::move(identifier), std::move(made));
+  return std::make_unique<CableChannel>(&channel, *this, std::move(identifier), std::move(made));
 }
 
 }  // namespace internal

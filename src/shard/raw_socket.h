@@ -112,6 +112,7 @@ class RawSocket : public ConnectionPhase {
   // The peer broke the protocol, or received() failed.
   virtual void erred(std::string_view reason) = 0;
 
+  // Not for constructors, in which it would be this one.
   virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
   Connection& connection_;

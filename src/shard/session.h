@@ -116,6 +116,7 @@ class SessionChannel {
   // A timer set with periodically() came due.
   virtual CallResult timer(uint32_t index) = 0;
 
+  // Not for constructors, in which it would be this one.
   virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
   bool has_waiting() const { return extra_ && !extra_->waiting.empty(); }
@@ -313,6 +314,7 @@ class Session : public ConnectionPhase {
   // Null: there is no such channel, and the peer gets reject_subscription.
   virtual std::unique_ptr<SessionChannel> make_channel(ChannelIdentifierRef identifier) = 0;
 
+  // Not for constructors, in which it would be this one.
   virtual std::unique_ptr<Extra> make_extra() { return std::make_unique<Extra>(); }
 
   // ---------------------------------------------------------------------------------
