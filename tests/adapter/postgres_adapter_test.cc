@@ -232,7 +232,7 @@ TEST_F(PostgresAdapterTest, ListensAgainToThousandsOfStreamsAfterItsBackendsWere
   constexpr size_t kStreams = 3000;
   for (const std::string& text : numbers(0, kStreams)) adapter->subscribe("stream_" + text);
   ASSERT_TRUE(sink.await_subscribed_streams(kStreams) && sink.await_up());
-  ASSERT_EQ(server().backends().size(), 2u);
+  ASSERT_EQ(server().await_backends(2).size(), 2u);
   server().text(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'Ringcast%'");
   ASSERT_TRUE(sink.await_subscribed_streams(kStreams, 2) && sink.await_up(2));
@@ -316,7 +316,7 @@ TEST_F(PostgresAdapterTest, NoticesBackendsThatHangWithoutClosing) {
   const auto adapter = start(quick, sink);
   adapter->subscribe("s");
   ASSERT_TRUE(sink.await_subscribed("s") && sink.await_up());
-  const std::vector<pid_t> backends = server().backends();
+  const std::vector<pid_t> backends = server().await_backends(2);
   ASSERT_EQ(backends.size(), 2u);
   for (const pid_t backend : backends) ::kill(backend, SIGSTOP);
   // The postmaster is well: new connections are made beside those that hang.

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "adapter/engine_process.h"
@@ -73,14 +75,19 @@ class PostgresServer {
     return payloads;
   }
 
-  // The adapter's backends, by what they did last.
-  std::vector<pid_t> backends() {
-    std::vector<pid_t> pids;
-    const std::string lines =
-        text("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'Ringcast%'");
-    for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1)
-      pids.push_back(std::atoi(lines.c_str() + at));
-    return pids;
+  // The adapter's backends, once there are as many: those of an adapter that has ended go when
+  // they notice. After a minute, those there are.
+  std::vector<pid_t> await_backends(size_t count) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    for (;;) {
+      std::vector<pid_t> pids;
+      const std::string lines =
+          text("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'Ringcast%'");
+      for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1)
+        pids.push_back(std::atoi(lines.c_str() + at));
+      if (pids.size() == count || std::chrono::steady_clock::now() > deadline) return pids;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
   }
 
  private:
