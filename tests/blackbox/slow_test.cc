@@ -328,6 +328,8 @@ TEST_F(SlowServer, TheCeilingOnMemoryIsPaidForByThoseWhoHoldTheMost) {
     if (frame && frame->close_code() == 1013) ++told;
   }
   EXPECT_GT(told, 0u);
+  // How many came before the first look, a tenth of a second later, is the machine's affair.
+  const size_t held_at_most = offenders.size() * 2 * kMiB;
   offenders.clear();
   EXPECT_TRUE(wait_for_metric(port(), "ringcast_input_bytes", 0));
   EXPECT_TRUE(wait_for_metric(port(), "ringcast_outbox_bytes", 0));
@@ -345,7 +347,7 @@ TEST_F(SlowServer, TheCeilingOnMemoryIsPaidForByThoseWhoHoldTheMost) {
   }
   EXPECT_TRUE(room);
   if (memory_is_telling(server_->pid())) {
-    EXPECT_LT(resident_bytes(server_->pid()), resident + 48 * kMiB);
+    EXPECT_LT(resident_bytes(server_->pid()), resident + 16 * kMiB + held_at_most);
   }
 }
 
