@@ -17,6 +17,16 @@ const kUnheardMs = 250; // the next one waits for the last, so that no backlog g
 
 let rooms = 0;
 
+// How many of the numbers stand in ascending order when the fewest are left out.
+function longestRun(numbers) {
+  const ends = []; // of a run of each length, the least
+  for (const number of numbers) {
+    const at = ends.findIndex((end) => end > number);
+    ends[at < 0 ? ends.length : at] = number;
+  }
+  return ends.length;
+}
+
 // One client on every server, each of which publishes and hears the same room; and one that only counts pings. Ends
 // with the test.
 class Traffic {
@@ -140,7 +150,10 @@ class Traffic {
       assert.equal(orders[who].size, heard.length, `server ${who}: something came twice`);
       for (const publisher of [0, 1, 2]) {
         const numbers = heard.map((text) => text.match(/^(\d):(\d+)$/)).filter((match) => match?.[1] === `${publisher}`).map((match) => Number(match[2]));
-        assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), `server ${who}: not in the order of publisher ${publisher}`);
+        // What was sent to the engine and not answered counts as lost. One that wakes may come to it all the same,
+        // when it has taken others on another connection.
+        const displaced = numbers.length - longestRun(numbers);
+        assert.ok(displaced <= counted[publisher].lost_total, `server ${who}: not in the order of publisher ${publisher}: ${numbers}`);
       }
       const both = (text) => orders[0].has(text) && orders[who].has(text);
       assert.deepEqual(heard.filter(both), this.heard[0].filter(both), `servers 0 and ${who}: two orders`);
