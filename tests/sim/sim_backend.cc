@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "io/socket.h"
+#include "shard/connection.h"
 
 namespace ringcast::sim {
 namespace {
