@@ -6,8 +6,9 @@
 // which was free. What is erased leaves no mark; whoever stands behind it moves up.
 // Invariant: between an element's slot and that of its hash there is no free one.
 //
-// The texts may be a client's choice: their hash is seeded, as StringHash is, and nobody walks
-// the table in the order of its slots into another, which fills that one from one end.
+// The texts may be a client's choice: their hash is seeded, as StringHash is. Slots are in the
+// order of the hash, so whoever walked one table into another would fill that from one end:
+// reallocate() alone does, into one that has its size already, where no run grows longer for it.
 #pragma once
 
 #include <algorithm>
